@@ -1,0 +1,58 @@
+"""The names of all keys. What one script touches carries one hash tag, so that the names hold in a cluster too."""
+
+from __future__ import annotations
+
+PREFIX = "ls:"
+STREAMS = "ls:streams"
+DEAD_LETTERS = "ls:dead"
+ACTIVITY_GROUP = "activity"
+
+
+def partition(stage: str, number: int) -> str:
+    """The key of a partition: `<stage>:<number>`."""
+    return f"{stage}:{number}"
+
+
+def partition_stream(partition: str) -> str:
+    """The input stream of a partition."""
+    return f"ls:{{{partition}}}:in"
+
+
+def state(partition: str) -> str:
+    """The hash with owner, turn and cursor."""
+    return f"ls:{{{partition}}}:state"
+
+
+def lease(partition: str) -> str:
+    """The string that names the worker, with its time to live."""
+    return f"ls:{{{partition}}}:lease"
+
+
+def open_calls(partition: str) -> str:
+    """The hash of open calls."""
+    return f"ls:{{{partition}}}:open"
+
+
+def closed_calls(partition: str) -> str:
+    """The sorted set of calls closed of late."""
+    return f"ls:{{{partition}}}:closed"
+
+
+def spill(partition: str, call: str) -> str:
+    """The list of a call's events that the stream no longer keeps."""
+    return f"ls:{{{partition}}}:spill:{call}"
+
+
+def inbox(edge: str) -> str:
+    """The return stream of one edge process start."""
+    return f"ls:{{{edge}}}:inbox"
+
+
+def body(ref: str) -> str:
+    """A stored request body."""
+    return f"ls:body:{ref}"
+
+
+def heartbeat(role: str, name: str) -> str:
+    """The heartbeat of one process."""
+    return f"ls:registry:{role}:{name}"

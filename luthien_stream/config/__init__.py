@@ -1,0 +1,1 @@
+"""The configuration: one file, `luthien.yaml`, all keys optional."""

@@ -1,0 +1,85 @@
+"""What `luthien.yaml` may say. Structs only; reading and checking are in `load`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from luthien_stream.errors import ConfigError
+
+FormatName = Literal["anthropic_messages", "openai_chat"]
+
+
+class Admin(Struct, forbid_unknown_fields=True, frozen=True):
+    """The listener for people and tools; never for the agent."""
+
+    listen: str = "127.0.0.1:8001"
+
+
+class Key(Struct, forbid_unknown_fields=True, frozen=True):
+    """One gateway key: `key` in the clear or as `${ENV}`, `name` for the record."""
+
+    key: str
+    name: str = ""
+
+
+class Auth(Struct, forbid_unknown_fields=True, frozen=True):
+    """Who may use the gateway. `passthrough`: the client's own credential goes to the provider."""
+
+    mode: Literal["passthrough", "keys", "both"] = "passthrough"
+    keys: tuple[Key, ...] = ()
+
+
+class Provider(Struct, forbid_unknown_fields=True, frozen=True):
+    """One upstream. `timeout_s` bounds the silence between two reads."""
+
+    base_url: str
+    format: FormatName | tuple[FormatName, ...]
+    api_key: str = ""
+    passthrough: bool = False
+    timeout_s: float = 600.0
+    connect_timeout_s: float = 10.0
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def formats(self) -> tuple[FormatName, ...]:
+        """All formats it speaks."""
+        return (self.format,) if isinstance(self.format, str) else self.format
+
+
+class ModelRoute(Struct, forbid_unknown_fields=True, frozen=True):
+    """`name` is a glob over what clients ask for; `to` is `provider/model`, `*` keeping the client's model."""
+
+    name: str
+    to: str
+
+
+class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_": "with"}):
+    """One policy of the pipeline, in order. `timeout_s` bounds its effects."""
+
+    use: str
+    with_: dict[str, Any] = field(default_factory=dict)
+    on_error: Literal["closed", "open"] = "closed"
+    timeout_s: float = 30.0
+
+
+class Config(Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole file. `redis`: `embedded`, `memory` or a URL; `database`: `embedded`, `none` or a URL."""
+
+    listen: str = "127.0.0.1:8000"
+    admin: Admin = Admin()
+    redis: str = "embedded"
+    database: str = "embedded"
+    auth: Auth = Auth()
+    providers: dict[str, Provider] = field(default_factory=dict)
+    models: tuple[ModelRoute, ...] = ()
+    pipeline: tuple[PolicyUse, ...] = ()
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (`[::1]:8000` for IPv6). Raises `ConfigError`."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{address!r} is no HOST:PORT; write for instance 127.0.0.1:8000")
+    return host.strip("[]") or "127.0.0.1", int(port)

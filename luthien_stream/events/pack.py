@@ -1,0 +1,112 @@
+"""Packs: what one stream entry holds, many events of many calls in MessagePack.
+
+The hot way decodes straight into structs. Only a pack with a type or a field that this release does not know takes
+the slow way, which keeps what it does not know: see `Unknown` and `LogEvent.extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from luthien_stream.errors import PackError
+from luthien_stream.events import log
+from luthien_stream.events.log import AnyEvent, Known, Unknown
+
+
+class Pack(Struct):
+    """Events of one producer. `src` is `edge:<incarnation>`, `stage:<stage key>`, `console:<id>` or `sample:<key>`."""
+
+    src: str
+    events: list[Any]
+
+
+class _Typed(Struct):
+    src: str
+    events: list[Known]
+
+
+class _Loose(Struct):
+    src: str
+    events: list[msgspec.Raw]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_TYPED = msgspec.msgpack.Decoder(_Typed)
+_LOOSE = msgspec.msgpack.Decoder(_Loose)
+_EVENT: msgspec.msgpack.Decoder[Known] = msgspec.msgpack.Decoder(Known)
+_FIELDS = msgspec.msgpack.Decoder(dict[str, Any])
+TYPES: dict[str, type[log.LogEvent]] = {
+    cls.__struct_config__.tag: cls  # type: ignore[misc]
+    for cls in Known.__args__
+}
+
+
+def encode(src: str, events: Iterable[AnyEvent]) -> bytes:
+    """Return the bytes of one stream entry."""
+    return _ENCODER.encode(Pack(src, [_plain(e) if type(e) is Unknown or e.extra else e for e in events]))
+
+
+def decode(raw: bytes) -> Pack:
+    """Return what one stream entry holds. Raises `PackError` where the bytes are no pack."""
+    try:
+        typed = _TYPED.decode(raw)
+    except msgspec.MsgspecError:
+        return _decode_loose(raw)
+    return Pack(typed.src, typed.events)
+
+
+def encode_event(event: AnyEvent) -> bytes:
+    """Return one event alone, as spill lists and dead letters keep it."""
+    return _ENCODER.encode(_plain(event) if type(event) is Unknown or event.extra else event)
+
+
+def decode_event(raw: bytes) -> AnyEvent:
+    """Return one event that was encoded alone. Raises `PackError`."""
+    try:
+        return _EVENT.decode(raw)
+    except msgspec.MsgspecError:
+        return _decode_fields(raw)
+
+
+def type_of(event: AnyEvent) -> str:
+    """Return the event's type name, as in `chunk.received`."""
+    if isinstance(event, Unknown):
+        return str(event.fields.get("type", ""))
+    return str(type(event).__struct_config__.tag)
+
+
+def _decode_loose(raw: bytes) -> Pack:
+    try:
+        loose = _LOOSE.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise PackError(f"A stream entry of {len(raw)} bytes is no pack: {error}") from error
+    return Pack(loose.src, [decode_event(bytes(one)) for one in loose.events])
+
+
+def _decode_fields(raw: bytes) -> AnyEvent:
+    try:
+        fields = _FIELDS.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise PackError(f"An event of {len(raw)} bytes cannot be decoded: {error}") from error
+    cls = TYPES.get(str(fields.get("type")))
+    if cls is None:
+        return Unknown(fields)
+    known = {f.encode_name for f in msgspec.structs.fields(cls)} - {"extra"}
+    extra = {k: v for k, v in fields.items() if k not in known and k != "type"}
+    try:
+        event = msgspec.convert({k: v for k, v in fields.items() if k in known}, cls, strict=False)
+    except msgspec.ValidationError as error:
+        raise PackError(f"An event of type {fields.get('type')} has a wrong field: {error}") from error
+    event.extra = extra
+    return event  # type: ignore[return-value]
+
+
+def _plain(event: AnyEvent) -> dict[str, Any]:
+    if isinstance(event, Unknown):
+        return event.fields
+    fields: dict[str, Any] = msgspec.to_builtins(event, builtin_types=(bytes,))
+    return {**{k: v for k, v in fields.items() if k != "extra"}, **event.extra}
