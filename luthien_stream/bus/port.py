@@ -122,6 +122,8 @@ class Bus(Protocol):
     async def register_stream(self, stream: str, *, recorded: bool) -> None:
         """Make a stream known to `streams()`; `recorded`: with the activity group from its beginning."""
     async def forget_stream(self, stream: str) -> None: ...
+    async def expire_stream(self, stream: str, *, ttl_ms: int) -> None:
+        """Let the stream go when nobody has renewed it for this long."""
     async def streams(self) -> list[str]: ...
     async def trim_stream(self, stream: str, before: str, *, max_age_ms: int) -> int:
         """Drop entries before `before` that activity has confirmed, or that are older than `max_age_ms`."""
@@ -142,6 +144,10 @@ class Bus(Protocol):
     async def trim(self, partition: str, owner: str, *, max_age_ms: int) -> int: ...
     async def suspect(self, partition: str, owner: str, what: str) -> None: ...
     async def open_calls(self, partition: str) -> dict[str, Open]: ...
+    async def drop_partition(self, partition: str) -> bool:
+        """Delete a partition that nobody owns and that has no open call and nothing unconfirmed; False otherwise."""
+    def last_words(self, partition: str, owner: str, suspect: str) -> None:
+        """Write `suspect` and give up the lease, synchronously, from a thread of a process that is about to die."""
 
     # bodies, processes, dead letters
     async def put_body(self, ref: str, body: bytes, *, ttl_ms: int) -> None: ...

@@ -1,0 +1,45 @@
+"""Where the running instance is: a file in the data folder that `up` writes and every other command reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from luthien_stream.errors import ConfigError
+
+FILE = "instance.json"
+
+
+class Instance(Struct, frozen=True):
+    """What a child or a command needs to join. The file is readable by its owner only: the URLs hold passwords."""
+
+    pid: int
+    listen: str
+    admin: str
+    redis: str
+    """A redis-py URL: `redis://`, `rediss://` or `unix://`; `memory` if all roles run in one process."""
+    database: str
+    """A PostgreSQL DSN for asyncpg, or `none`."""
+    config: str = ""
+    """Absolute path of the configuration file, empty if there is none."""
+
+
+def write_instance(data: Path, instance: Instance) -> None:
+    """Write the file with mode 0600, whole or not at all."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = data / f"{FILE}.{instance.pid}"
+    draft.touch(mode=0o600)
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(instance), indent=2))
+    draft.replace(data / FILE)
+
+
+def read_instance(data: Path) -> Instance:
+    """Return what runs in `data`. Raises `ConfigError` with the way out if nothing does."""
+    try:
+        return msgspec.json.decode((data / FILE).read_bytes(), type=Instance)
+    except FileNotFoundError:
+        raise ConfigError(f"Nothing runs in {data}: start it with `luthien-stream up`, or name its folder with --data") from None
+    except (msgspec.MsgspecError, PermissionError) as error:
+        raise ConfigError(f"{data / FILE} cannot be read ({error}): stop luthien-stream and start it again") from error
