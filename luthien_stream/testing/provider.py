@@ -1,0 +1,238 @@
+"""A provider that needs no key and says what it is told to: the other end of every test and measurement.
+
+`scenarios` decides the bytes; here they are sent, with a provider's headers, its errors and its bad days. As a process:
+`python -m luthien_stream.testing.provider --port 9000`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct, field
+
+from luthien_stream.testing import breaks, dialect, scenarios
+from luthien_stream.testing.scenarios import STAMP, Scenario
+from luthien_stream.upstream.render import BODIES, STREAMS
+from luthien_stream.upstream.script import Answer
+
+
+class Seen(Struct):
+    """One request as it arrived, and what became of it."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    sent: list[bytes] = field(default_factory=list)
+    """Frames written so far (one body if not streamed), as they went out."""
+    ended: Literal["", "complete", "gone", "broken"] = ""
+    """`gone`: the client closed the connection first; `broken`: we did."""
+
+    @property
+    def json(self) -> Any:
+        """The parsed body."""
+        return msgspec.json.decode(self.body)
+
+
+class FakeProvider:
+    """Speaks `POST /v1/messages` and `/v1/chat/completions`, `GET /v1/models`, `POST /v1/messages/count_tokens`.
+
+    What is answered is chosen by the model name (a prefix up to `/` is ignored), streamed or not as the request asks:
+
+    - `text-50`: 50 pieces of text; `text-50@20`: the same, 20 a second; `echo`: the last user text, word by word
+    - `long-10`: one piece of 10,000 characters; `unicode`: text with raw U+2028, U+0085 and wide characters
+    - `thinking-10`: signed thinking, then 10 pieces of text; `length-10`, `refusal-3`: other stop reasons
+    - `tools`: text and a call of the request's first tool; `parallel-tools-3`: three; after a tool result only text
+    - `error-429`: an HTTP error of that status in the format's dialect; `error-echo`: 401 that repeats the credential
+    - `error-frame-5`: an error frame after 5 frames
+    - `cut-5`: a clean end after 5 frames, without the end of the answer; `break-5`: the connection is closed there;
+      `reset-5`: it is reset; `stall-5`: silence from there on
+    - `garbage`: status 200 and no such format; `never`: no answer at all; `slow-2`: `text-10` after 2 seconds
+
+    Styles: `+crlf`, `+spaced`, `+odd` (comments, unknown fields), `+bytes` (pieces of 7 bytes), `+timed`.
+    `script(...)` puts other answers before that: model names, or `Answer`s. With `key` any other credential gets 401.
+    """
+
+    def __init__(self, *, port: int = 0, key: str = "", keep: int = 10_000) -> None:
+        self.requests: deque[Seen] = deque(maxlen=keep)
+        """What arrived, oldest first; `keep` bounds it."""
+        self._key = key
+        self._port = port
+        self._script: deque[str | Answer] = deque()
+        self._going = asyncio.Event()
+        self._going.set()
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen on 127.0.0.1; the port stays the same over `stop` and `start`."""
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
+        app.router.add_get("/v1/models", self._models)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening and break what is open."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @property
+    def url(self) -> str:
+        """The base URL without `/v1`."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def script(self, *answers: str | Answer) -> None:
+        """Answer the next requests with these, one each, whatever model they name."""
+        self._script.extend(answers)
+
+    def pause(self) -> None:
+        """Send nothing more until `resume`; connections stay open."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._going.set()
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "anthropic_messages")
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "openai_chat")
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        await self._record(request)
+        return web.json_response(dialect.models(list(scenarios.SCENARIOS), "anthropic-version" in request.headers))
+
+    async def _count_tokens(self, request: web.Request) -> web.StreamResponse:
+        seen = await self._record(request)
+        return web.json_response({"input_tokens": len(seen.body) // 4})
+
+    async def _record(self, request: web.Request) -> Seen:
+        body = await request.read()
+        seen = Seen(request.method, request.path, request.query_string, request.headers, body)
+        self.requests.append(seen)
+        return seen
+
+    async def _answer(self, request: web.Request, form: str) -> web.StreamResponse:
+        seen = await self._record(request)
+        try:
+            await self._going.wait()
+            return await self._choose(request, seen, form)
+        except (asyncio.CancelledError, ConnectionResetError):
+            seen.ended = seen.ended or "gone"
+            raise
+
+    async def _choose(self, request: web.Request, seen: Seen, form: str) -> web.StreamResponse:
+        status, message, body = dialect.check(form, seen.headers, seen.body, self._key)
+        if status:
+            return self._error(seen, form, status, message)
+        streamed = bool(body.get("stream"))
+        chosen = self._script.popleft() if self._script else body["model"]
+        if isinstance(chosen, Answer):
+            frames = STREAMS[form](chosen, True) if streamed else [BODIES[form](chosen)]
+            return await self._send(request, seen, form, Scenario("text", 0), frames, streamed)
+        try:
+            scenario = scenarios.parse(chosen)
+        except ValueError as error:
+            return self._error(seen, form, 404, str(error))
+        if scenario.kind == "error":
+            return self._error(seen, form, scenario.count, "This error is what the model name asks for")
+        if scenario.kind == "error-echo":
+            return self._error(seen, form, 401, f"Incorrect API key provided: {dialect.credential(seen.headers)}")
+        wish = scenarios.wish_of(body)
+        parts = scenarios.stream(form, chosen, wish) if streamed else (scenarios.body(form, chosen, wish),)
+        return await self._send(request, seen, form, scenario, parts, streamed)
+
+    def _error(self, seen: Seen, form: str, status: int, message: str) -> web.Response:
+        raw = dialect.error_body(form, status, message)
+        seen.sent.append(raw)
+        seen.ended = "complete"
+        headers = {**dialect.headers(form), **({"retry-after": "1"} if status in (429, 529) else {})}
+        return web.Response(status=status, body=raw, content_type="application/json", headers=headers)
+
+    async def _send(
+        self, request: web.Request, seen: Seen, form: str, scenario: Scenario, parts: Sequence[bytes], streamed: bool
+    ) -> web.StreamResponse:
+        if scenario.kind in ("never", "slow"):
+            await asyncio.sleep(86_400 if scenario.kind == "never" else scenario.count)
+        if scenario.kind == "garbage":
+            parts = (b"<html>\x00\xff\xfe this is no answer",)
+        ending = (breaks.STREAMED if streamed else breaks.UNSTREAMED).get(scenario.kind)
+        response = web.StreamResponse(headers=dialect.headers(form))
+        if streamed:
+            response.headers["cache-control"] = "no-cache"
+            response.headers["content-type"] = "text/event-stream; charset=utf-8"
+            parts = parts[: scenario.count] if ending else parts
+        else:
+            response.content_type, response.content_length = "application/json", len(parts[0])
+            parts = (parts[0][: len(parts[0]) // 2],) if ending else parts
+        await response.prepare(request)
+        await self._write_all(response, seen, scenario, parts)
+        seen.ended = "complete" if ending is None else await ending(request, response, form)
+        return response
+
+    async def _write_all(
+        self, response: web.StreamResponse, seen: Seen, scenario: Scenario, parts: Sequence[bytes]
+    ) -> None:
+        timed = "timed" in scenario.styles
+        send = self._write_in_pieces if "bytes" in scenario.styles else self._write
+        begun, step = asyncio.get_running_loop().time(), 1 / scenario.rate if scenario.rate else 0.0
+        for number, part in enumerate(parts):
+            await _until(begun + number * step)
+            await send(response, seen, part.replace(STAMP, b"T%019d" % time.monotonic_ns(), 1) if timed else part)
+
+    async def _write(self, response: web.StreamResponse, seen: Seen, data: bytes) -> None:
+        if not self._going.is_set():
+            await self._going.wait()
+        await response.write(data)
+        seen.sent.append(data)
+
+    async def _write_in_pieces(self, response: web.StreamResponse, seen: Seen, data: bytes) -> None:
+        for at in range(0, len(data), 7):
+            await self._write(response, seen, data[at : at + 7])
+            await asyncio.sleep(0)
+
+
+async def _until(when: float) -> None:
+    """Sleep until the loop's clock reads `when`; in the past, let the other streams have a turn."""
+    await asyncio.sleep(max(0.0, when - asyncio.get_running_loop().time()))
+
+
+async def _serve(port: int) -> None:
+    async with FakeProvider(port=port, keep=100) as provider:
+        print(provider.url, flush=True)  # noqa: T201 (the caller reads it)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run the provider as a process until it is ended; its first line is its URL."""
+    parser = argparse.ArgumentParser(description="A fake provider for tests and measurements.")
+    parser.add_argument("--port", type=int, default=0)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(parser.parse_args().port))
+
+
+if __name__ == "__main__":
+    main()
