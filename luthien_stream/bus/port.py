@@ -115,15 +115,20 @@ class Bus(Protocol):
     async def append(self, stream: str, raw: bytes) -> str: ...
     async def range(self, stream: str, after: str, upto: str = "+", *, count: int = 1000) -> list[Entry]:
         """Entries with `after` < id <= `upto`."""
+
     async def first_id(self, stream: str) -> str:
         """Id of the oldest entry kept, `0-0` if none."""
+
     async def last_id(self, stream: str) -> str:
         """Id of the newest entry ever written, `0-0` if none."""
+
     async def register_stream(self, stream: str, *, recorded: bool) -> None:
         """Make a stream known to `streams()`; `recorded`: with the activity group from its beginning."""
+
     async def forget_stream(self, stream: str) -> None: ...
     async def expire_stream(self, stream: str, *, ttl_ms: int) -> None:
         """Let the stream go when nobody has renewed it for this long."""
+
     async def streams(self) -> list[str]: ...
     async def trim_stream(self, stream: str, before: str, *, max_age_ms: int) -> int:
         """Drop entries before `before` that activity has confirmed, or that are older than `max_age_ms`."""
@@ -131,21 +136,25 @@ class Bus(Protocol):
     # partitions
     async def acquire(self, partition: str, worker: str, *, lease_ms: int) -> Acquired | None:
         """Take the partition if its lease is free; None if another has it, or in the quiet time after a restart."""
+
     async def renew(self, partition: str, owner: str, worker: str, *, lease_ms: int) -> bool: ...
     async def release(self, partition: str, owner: str) -> None: ...
     async def lease_holder(self, partition: str) -> str: ...
     async def settle(self, partition: str, settlement: Settlement) -> Settled: ...
     async def state(self, partition: str) -> tuple[str, int]:
         """(owner, turn) as the server knows them."""
+
     async def spill(
         self, partition: str, owner: str, call: str, packs: Sequence[tuple[str, bytes]], first: str, *, ttl_ms: int
     ) -> bool:
         """Move a call's events to its own list and its `first` on. False if fenced."""
+
     async def trim(self, partition: str, owner: str, *, max_age_ms: int) -> int: ...
     async def suspect(self, partition: str, owner: str, what: str) -> None: ...
     async def open_calls(self, partition: str) -> dict[str, Open]: ...
     async def drop_partition(self, partition: str) -> bool:
         """Delete a partition that nobody owns and that has no open call and nothing unconfirmed; False otherwise."""
+
     def last_words(self, partition: str, owner: str, suspect: str) -> None:
         """Write `suspect` and give up the lease, synchronously, from a thread of a process that is about to die."""
 
@@ -153,11 +162,13 @@ class Bus(Protocol):
     async def put_body(self, ref: str, body: bytes, *, ttl_ms: int) -> None: ...
     async def get_body(self, ref: str) -> bytes:
         """Raises `BodyMissing`."""
+
     async def touch_bodies(self, refs: Sequence[str], *, ttl_ms: int) -> None: ...
     async def beat(self, role: str, name: str, facts: Mapping[str, str], *, ttl_ms: int) -> None: ...
     async def unbeat(self, role: str, name: str) -> None: ...
     async def alive(self, role: str) -> dict[str, dict[str, str]]:
         """Who has a heartbeat: name to facts."""
+
     async def dead_letter(self, record: Mapping[str, bytes]) -> str: ...
     async def dead_letters(self, *, after: str = START, count: int = 100) -> list[tuple[str, dict[str, bytes]]]: ...
     async def drop_dead_letter(self, id: str) -> None: ...
@@ -168,5 +179,3 @@ class Bus(Protocol):
     async def acknowledge(self, stream: str, ids: Sequence[str]) -> None: ...
     async def claim(self, stream: str, consumer: str, *, idle_ms: int, count: int) -> list[Entry]: ...
     async def lag(self, stream: str) -> Lag: ...
-
-

@@ -1,0 +1,9 @@
+"""How long the bus keeps what makes repeats harmless. Outbox, scripts and memory bus must agree on these."""
+
+from __future__ import annotations
+
+PUBLISH_DEADLINE_S = 30.0
+"""How long an outbox repeats a write that was not confirmed."""
+
+CLOSED_KEPT_MS = int(2 * PUBLISH_DEADLINE_S * 1000)
+"""How long a closed call is remembered, so that a late copy of its first event does not open it again."""
