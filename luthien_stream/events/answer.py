@@ -25,7 +25,7 @@ class Part(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """Frames that were gathered into one or several events; they leave verbatim if all events come through untouched."""
+    """Frames gathered into one or several events; they leave verbatim if all events come through untouched."""
 
     frames: tuple[bytes, ...]
     events: int

@@ -106,7 +106,7 @@ class ChunkReceived(LogEvent, tag="chunk.received"):
 
 
 class ChunkReleased(LogEvent, tag="chunk.released"):
-    """One frame for the client. `of` is the ordinal of the received chunk with the very same bytes, -1 if we made it."""
+    """One frame for the client. `of` is the ordinal of the received chunk with the same bytes, -1 if we made it."""
 
     frame: bytes
     kind: Literal["frame", "rest", "body"] = "frame"

@@ -39,15 +39,12 @@ _TYPED = msgspec.msgpack.Decoder(_Typed)
 _LOOSE = msgspec.msgpack.Decoder(_Loose)
 _EVENT: msgspec.msgpack.Decoder[Known] = msgspec.msgpack.Decoder(Known)
 _FIELDS = msgspec.msgpack.Decoder(dict[str, Any])
-TYPES: dict[str, type[log.LogEvent]] = {
-    cls.__struct_config__.tag: cls  # type: ignore[misc]
-    for cls in Known.__args__
-}
+TYPES: dict[str, type[log.LogEvent]] = {str(cls.__struct_config__.tag): cls for cls in Known.__args__}
 
 
 def encode(src: str, events: Iterable[AnyEvent]) -> bytes:
     """Return the bytes of one stream entry."""
-    return _ENCODER.encode(Pack(src, [_plain(e) if type(e) is Unknown or e.extra else e for e in events]))
+    return _ENCODER.encode(Pack(src, [_plain(e) if isinstance(e, Unknown) or e.extra else e for e in events]))
 
 
 def decode(raw: bytes) -> Pack:
@@ -61,7 +58,7 @@ def decode(raw: bytes) -> Pack:
 
 def encode_event(event: AnyEvent) -> bytes:
     """Return one event alone, as spill lists and dead letters keep it."""
-    return _ENCODER.encode(_plain(event) if type(event) is Unknown or event.extra else event)
+    return _ENCODER.encode(_plain(event) if isinstance(event, Unknown) or event.extra else event)
 
 
 def decode_event(raw: bytes) -> AnyEvent:
