@@ -1,0 +1,32 @@
+"""The digest of a lane: a running CRC-32 that every hop checks, so that two runs are never spliced unnoticed."""
+
+from __future__ import annotations
+
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from luthien_stream.events.log import AnyEvent, ChunkReleased, Unknown
+
+EMPTY = 0
+"""The digest of a lane with nothing in it."""
+
+_ENVELOPE = frozenset({"call", "n", "time", "prev", "cause", "trace", "extra"})
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def chain(digest: int, event: AnyEvent) -> int:
+    """Return the digest of a lane after one more event: its type and content, whoever wrote it and when."""
+    if type(event) is ChunkReleased:
+        return crc32(event.frame, digest)
+    return crc32(_content(event), digest)
+
+
+def _content(event: AnyEvent) -> bytes:
+    """Fields by name without defaults: a field that an older release does not know changes nothing for it."""
+    if isinstance(event, Unknown):
+        fields: dict[str, Any] = event.fields
+    else:
+        fields = {**msgspec.to_builtins(event, builtin_types=(bytes,)), **event.extra}
+    return _ENCODER.encode(sorted((k, v) for k, v in fields.items() if k not in _ENVELOPE))
