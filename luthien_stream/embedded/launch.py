@@ -26,7 +26,7 @@ def give_up_root(uid: int, gid: int) -> None:
 
 
 def die_with_parent(parent: int, number: int) -> None:
-    """Ask Linux to send signal `number` when the parent ends. A change of user forgets earlier wishes: come after it."""
+    """Ask Linux to send signal `number` when the parent ends; comes after a change of user, which forgets it."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the parent has ended before its child began")

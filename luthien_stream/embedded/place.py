@@ -1,13 +1,14 @@
 """Where an embedded server lives: its data, socket, password and lock, and the user it runs as.
 
-Normally all of it is in the server's folder below `.luthien/`. A server must not run as root, and `nobody` may not reach
-that folder; so for root the data and the socket are below `/var/lib/luthien-stream/<digest of the data folder>/`, while
-password and log stay in the folder. No user is created and no mode of a folder that is not ours is changed.
+Normally all of it is in the server's folder below `.luthien/`. A server must not run as root, and `nobody` may not
+reach that folder; so for root the data and the socket are below `/var/lib/luthien-stream/<digest of the data folder>/`,
+while password and log stay in the folder. No user is created and no mode of a folder that is not ours is changed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -125,6 +126,9 @@ class Place:
         """Delete all of it, data included. The server must have stopped."""
         for folder in {self.home, self.run, self.folder}:
             shutil.rmtree(folder, ignore_errors=True)
+        if self.user is not None:
+            with contextlib.suppress(OSError):
+                self.home.parent.rmdir()
 
     def _make_home(self) -> None:
         for folder in (STATE, self.home.parent, self.home):

@@ -1,8 +1,8 @@
 """The embedded Postgres: the record of a gateway that was given no database of its own.
 
-The programs are those of the installed wheel, the launcher is ours. One Unix socket and no TCP; the socket is in a folder
-of mode 0700, and where the data folder's path is too long for a socket (about 100 bytes), that folder is a short one in
-the runtime folder. The data folder comes into being by a rename, so a half-written one never counts.
+The programs are those of the installed wheel, the launcher is ours. One Unix socket and no TCP; the socket is in a
+folder of mode 0700, and where the data folder's path is too long for a socket (about 100 bytes), that folder is a short
+one in the runtime folder. The data folder comes into being by a rename, so a half-written one never counts.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class EmbeddedPostgres:
         return self._process.code
 
     async def start(self, deadline_s: float = 120.0) -> None:
-        """Start it, making its data folder the first time, and wait until it takes connections. Raises `EmbeddedError`."""
+        """Start it, at first with a new data folder, and wait until it takes connections. Raises `EmbeddedError`."""
         self.place.prepare()
         lock = await self.place.lock(10.0)
         try:
@@ -92,10 +92,10 @@ class EmbeddedPostgres:
         password.unlink(missing_ok=True)
         self.place.make(draft)
         write_private(password, self.place.password, self.place.user)
-        arguments = ["--username", USER, "--pwfile", password, "--auth=scram-sha-256", "--no-locale", "--encoding=UTF8"]
+        program = [find_postgres() / "initdb", "-D", draft, "--username", USER, "--pwfile", password]
         making = ServerProcess("initdb", self.place, end=signal.SIGKILL)
         try:
-            making.spawn([find_postgres() / "initdb", "-D", draft, *arguments], lock=lock)
+            making.spawn([*program, "--auth=scram-sha-256", "--no-locale", "--encoding=UTF8"], lock=lock)
             await making.until(lambda: making.code == 0, 120.0)
         finally:
             making.kill()

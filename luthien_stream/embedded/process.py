@@ -16,6 +16,8 @@ from luthien_stream.embedded.place import EmbeddedError, Place
 
 LAUNCH = Path(__file__).with_name("launch.py")
 LOG_LIMIT = 8 << 20
+"""Bytes, checked at the start."""
+STEP_S = 0.02
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -31,7 +33,7 @@ def last_lines(path: Path, count: int = 8, start: int = 0) -> list[str]:
 
 
 class ServerProcess:
-    """A child process that runs as the place's user and ends with this process. One run; make another to start again."""
+    """One run of a child process as the place's user; it ends with this process."""
 
     def __init__(self, name: str, place: Place, *, end: signal.Signals) -> None:
         self.name = name
@@ -97,17 +99,18 @@ class ServerProcess:
             if time.monotonic() > end:
                 self.kill()
                 raise EmbeddedError(self._complaint(f"did not answer within {deadline_s:g} s"))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(STEP_S)
 
     async def stop(self, deadline_s: float) -> None:
         """End it in good order, after the deadline by force. Nothing happens if it does not run."""
         if self._popen is None:
             return
-        end = time.monotonic() + deadline_s
         if self.code is None:
             self._popen.send_signal(self._end)
-        while self.code is None and time.monotonic() < end:
-            await asyncio.sleep(0.02)
+        for _ in range(round(deadline_s / STEP_S)):
+            if self.code is not None:
+                break
+            await asyncio.sleep(STEP_S)
         self.kill()
 
     def kill(self) -> None:

@@ -1,7 +1,8 @@
 """The embedded Valkey: the log of a gateway that was given no Redis of its own.
 
-Append-only with a sync every second, nothing evicted, one Unix socket and no TCP. The socket is in a folder of mode 0700;
-where the data folder's path is too long for a socket (about 100 bytes), that folder is a short one in the runtime folder.
+Append-only with a sync every second, nothing evicted, one Unix socket and no TCP. The socket is in a folder of mode
+0700; where the data folder's path is too long for a socket (about 100 bytes), that folder is a short one in the runtime
+folder.
 """
 
 from __future__ import annotations
