@@ -11,8 +11,12 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from luthien_stream.events.slip import Hop as Hop
+from luthien_stream.events.slip import Phase as Phase
+from luthien_stream.events.slip import Slip as Slip
+from luthien_stream.events.unknown import Unknown as Unknown
+
 Lane = Literal["original", "final"]
-Phase = Literal["request", "response"]
 VerdictKind = Literal["allow", "rewrite", "deny", "hold", "stop", "score"]
 Header = tuple[str, str]
 
@@ -30,23 +34,6 @@ class LogEvent(
     trace: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
     """Fields that this release does not know; written again as they came."""
-
-
-class Hop(Struct, omit_defaults=True):
-    """One stage of a call's way: the stage's key, its partition, and the phases it runs."""
-
-    stage: str
-    partition: int
-    phases: tuple[Phase, ...] = ("request", "response")
-
-
-class Slip(Struct, omit_defaults=True):
-    """The routing slip: fixed when the call opens, for the whole call."""
-
-    version: str = ""
-    hops: tuple[Hop, ...] = ()
-    final_by: str = "edge"
-    """The one writer of the final lane: `edge`, or the source name of the last stage that runs the response phase."""
 
 
 class RequestReceived(LogEvent, tag="request.received"):
@@ -265,32 +252,6 @@ class StageChanged(LogEvent, tag="stage.changed"):
     partition: int
     owner: str = ""
     why: str = ""
-
-
-class Unknown(Struct):
-    """An event of a type that this release does not know: its fields as they came."""
-
-    fields: dict[str, Any]
-
-    @property
-    def call(self) -> str:
-        """The call it belongs to, empty if it names none."""
-        return str(self.fields.get("call", ""))
-
-    @property
-    def n(self) -> int:
-        """Its ordinal, -1 if it carries none."""
-        return int(self.fields.get("n", -1))
-
-    @property
-    def prev(self) -> int:
-        """The digest of the lane before it, -1 if it carries none."""
-        return int(self.fields.get("prev", -1))
-
-    @property
-    def time(self) -> int:
-        """When it happened, microseconds."""
-        return int(self.fields.get("time", 0))
 
 
 Terminal = ResponseCompleted | ResponseFailed | ResponseAborted

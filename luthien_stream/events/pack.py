@@ -47,6 +47,11 @@ def encode(src: str, events: Iterable[AnyEvent]) -> bytes:
     return _ENCODER.encode(Pack(src, [_plain(e) if isinstance(e, Unknown) or e.extra else e for e in events]))
 
 
+def join(src: str, events: Iterable[bytes]) -> bytes:
+    """Return the bytes of one stream entry from events that were encoded alone."""
+    return _ENCODER.encode(Pack(src, [msgspec.Raw(event) for event in events]))
+
+
 def decode(raw: bytes) -> Pack:
     """Return what one stream entry holds. Raises `PackError` where the bytes are no pack."""
     try:

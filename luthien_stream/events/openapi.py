@@ -1,0 +1,128 @@
+"""The OpenAPI document of the edge's public listener.
+
+Bodies of the vendors' formats are theirs: what we do not know passes unchanged, so their schemas say no more than what
+the edge itself reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luthien_stream import __version__
+
+JSON = "application/json"
+_MESSAGES = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "properties": {
+        "model": {
+            "type": "string",
+            "description": "Routed by `models:` of the configuration; `provider/model` names one.",
+        },
+        "messages": {"type": "array", "items": {"type": "object"}},
+        "stream": {"type": "boolean", "default": False},
+    },
+    "additionalProperties": True,
+}
+_CALL_ID = {
+    "x-luthien-call-id": {"description": "The call's id: `luthien-stream show CALL`.", "schema": {"type": "string"}}
+}
+_ERRORS = {
+    "400": "The body cannot be read, or a field that the edge needs is missing.",
+    "401": "No credential, or one that the gateway does not know.",
+    "404": "No such model or path.",
+    "413": "The body is larger than 32 MB.",
+    "429": "The provider's answer, or the gateway's own with `retry-after`.",
+    "502": "The provider cannot be reached, or broke off before the first byte.",
+    "503": "No worker, a policy failed closed (`x-should-retry: false`), or the log cannot be written (`retry-after`).",
+    "504": "The provider did not answer in time.",
+}
+
+
+def openapi() -> dict[str, Any]:
+    """Return the document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "luthien-stream edge",
+            "version": __version__,
+            "description": "The vendors' endpoints, with policies between. Errors are in the endpoint's dialect.",
+        },
+        "security": [{"bearer": []}, {"x-api-key": []}, {"x-luthien-key": []}],
+        "paths": {
+            "/v1/messages": {"post": _completion("Anthropic Messages", "AnthropicError")},
+            "/v1/chat/completions": {"post": _completion("OpenAI Chat Completions", "OpenAIError")},
+            "/v1/models": {"get": _models()},
+            "/health": {"get": _health("The state of the process and of what it depends on.")},
+            "/livez": {"get": _health("The process runs. Never depends on Redis.")},
+            "/readyz": {
+                "get": _health("Calls can be served: the log can be written and a worker serves the pipeline.", "503")
+            },
+        },
+        "components": {"securitySchemes": _schemes(), "schemas": _schemas()},
+    }
+
+
+def _completion(format_name: str, error: str) -> dict[str, Any]:
+    text = f"{format_name}: what no policy changes passes byte for byte, unknown fields, headers and query included."
+    good = {
+        "description": "The answer, streamed or not as the request asks. A refusal by a policy is an answer too.",
+        "headers": _CALL_ID,
+        "content": {JSON: {"schema": {"type": "object"}}, "text/event-stream": {"schema": {"type": "string"}}},
+    }
+    bad = {
+        status: {"description": says, "headers": _CALL_ID, "content": {JSON: {"schema": _ref(error)}}}
+        for status, says in _ERRORS.items()
+    }
+    return {
+        "summary": format_name,
+        "description": text,
+        "requestBody": {"required": True, "content": {JSON: {"schema": _MESSAGES}}},
+        "responses": {"200": good, **bad},
+    }
+
+
+def _models() -> dict[str, Any]:
+    text = "Anthropic's shape when the request has `anthropic-version`, else OpenAI's."
+    return {
+        "summary": "The models that the gateway routes",
+        "description": text,
+        "responses": {"200": {"description": "The list.", "content": {JSON: {"schema": {"type": "object"}}}}},
+    }
+
+
+def _health(text: str, *failures: str) -> dict[str, Any]:
+    answers = {status: {"description": text if status == "200" else "Not now."} for status in ("200", *failures)}
+    return {"summary": text, "security": [], "responses": answers}
+
+
+def _schemes() -> dict[str, Any]:
+    return {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "A provider's credential, or a gateway key."},
+        "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        "x-luthien-key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-luthien-key",
+            "description": "A gateway key beside a provider's credential.",
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    text = {"type": "string"}
+    said = {"type": "object", "properties": {"type": text, "message": text}, "required": ["type", "message"]}
+    maybe = {"type": ["string", "null"]}
+    openai = {"type": "object", "properties": {"message": text, "type": text, "param": maybe, "code": maybe}}
+    return {
+        "AnthropicError": {
+            "type": "object",
+            "properties": {"type": {"const": "error"}, "error": said, "request_id": maybe},
+            "required": ["type", "error"],
+        },
+        "OpenAIError": {"type": "object", "properties": {"error": openai}, "required": ["error"]},
+    }
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
