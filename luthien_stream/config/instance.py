@@ -40,6 +40,8 @@ def read_instance(data: Path) -> Instance:
     try:
         return msgspec.json.decode((data / FILE).read_bytes(), type=Instance)
     except FileNotFoundError:
-        raise ConfigError(f"Nothing runs in {data}: start it with `luthien-stream up`, or name its folder with --data") from None
+        raise ConfigError(
+            f"Nothing runs in {data}: start it with `luthien-stream up`, or name its folder with --data"
+        ) from None
     except (msgspec.MsgspecError, PermissionError) as error:
         raise ConfigError(f"{data / FILE} cannot be read ({error}): stop luthien-stream and start it again") from error

@@ -92,7 +92,7 @@ class EmbeddedPostgres:
         password.unlink(missing_ok=True)
         self.place.make(draft)
         write_private(password, self.place.password, self.place.user)
-        program = [find_postgres() / "initdb", "-D", draft, "--username", USER, "--pwfile", password]
+        program: list[str | Path] = [find_postgres() / "initdb", "-D", draft, "--username", USER, "--pwfile", password]
         making = ServerProcess("initdb", self.place, end=signal.SIGKILL)
         try:
             making.spawn([*program, "--auth=scram-sha-256", "--no-locale", "--encoding=UTF8"], lock=lock)
