@@ -1,0 +1,201 @@
+"""The one way of a producer to a stream: events in, packs out, in order, each confirmed before the next one leaves.
+
+An idle outbox writes at once; what arrives while a write is in flight leaves together. A write that may or may not
+have been executed is repeated as it was before anything newer: readers drop what they have seen, by `n`. Confirmed
+packs are kept for some seconds and written again to a server that was restarted, since it may have forgotten them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+from msgspec import Struct
+
+from luthien_stream.bus.limits import PUBLISH_DEADLINE_S
+from luthien_stream.bus.port import Bus
+from luthien_stream.errors import BusError
+from luthien_stream.events.log import AnyEvent
+from luthien_stream.events.pack import encode_event, join
+
+log = structlog.get_logger()
+
+ROOM_BYTES = 4 * 1024 * 1024
+"""More than this waiting, and `room` waits."""
+BUSY_INTERVAL_S = 1 / 500
+"""Writes that follow each other closer than this wait `linger_s` for company."""
+FIRST_PAUSE_S = 0.02
+LONGEST_PAUSE_S = 1.0
+GRACE_S = 3.0
+"""A write that has begun may take a command's deadline longer than `close` allows."""
+
+
+class _Queued(Struct, frozen=True):
+    call: str
+    raw: bytes
+    at: float
+
+
+class _Pack(Struct):
+    """A pack on its way, or kept. `at` is when its first event came, later when it was last confirmed."""
+
+    calls: set[str]
+    raw: bytes
+    size: int
+    at: float
+
+
+class Outbox:
+    """Publishes the events of one source to one stream.
+
+    `on_lost` gets the calls of a pack that could not be written within `publish_deadline_s` of its first event.
+    `keep_s` is how long confirmed packs are kept (0 where the server forgets nothing). Run `run` as a task.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        stream: str,
+        src: str,
+        *,
+        on_lost: Callable[[set[str]], None],
+        keep_s: float = 5.0,
+        publish_deadline_s: float = PUBLISH_DEADLINE_S,
+        max_events: int = 64,
+        max_bytes: int = 32768,
+        linger_s: float = 0.0015,
+    ) -> None:
+        self._bus, self._stream, self._src, self._on_lost = bus, stream, src, on_lost
+        self._keep_s, self._deadline_s, self._linger_s = keep_s, publish_deadline_s, linger_s
+        self._max_events, self._max_bytes = max_events, max_bytes
+        self._queue: deque[_Queued] = deque()
+        self._kept: deque[_Pack] = deque()
+        self._waiting = 0
+        self._wake, self._confirmed, self._done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._closing_at = math.inf
+        self._again = False
+        self._run_id = ""
+        self._last_write, self._interval = 0.0, 1.0
+
+    def put(self, event: AnyEvent) -> None:
+        """Queue an event whose `n` and `time` are set. Never waits."""
+        raw = encode_event(event)
+        self._queue.append(_Queued(event.call, raw, monotonic()))
+        self._waiting += len(raw)
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Return when no more than 4 MiB wait to be confirmed."""
+        while self._waiting > ROOM_BYTES:
+            self._confirmed.clear()
+            await self._confirmed.wait()
+
+    def resend(self) -> None:
+        """Write the kept packs again, before anything newer: the server has another `run_id`."""
+        self._again = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write packs until `close`."""
+        try:
+            await self._notice_restart()
+            while self._queue or self._again or self._closing_at == math.inf:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._write_all()
+        finally:
+            self._done.set()
+
+    async def close(self, deadline_s: float) -> None:
+        """Let `run` write what is queued and end; what is not confirmed after `deadline_s` seconds is lost."""
+        self._closing_at = monotonic() + deadline_s
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s + GRACE_S):
+                await self._done.wait()
+
+    async def _write_all(self) -> None:
+        while self._queue or self._again:
+            await self._wait_for_company()
+            pack = self._next_pack()
+            await self._deliver(pack)
+            self._waiting -= pack.size
+            self._confirmed.set()
+
+    async def _wait_for_company(self) -> None:
+        now = monotonic()
+        self._interval += (min(now - self._last_write, 1.0) - self._interval) / 8
+        self._last_write = now
+        if self._linger_s and self._interval < BUSY_INTERVAL_S and len(self._queue) < self._max_events:
+            await asyncio.sleep(self._linger_s)
+
+    def _next_pack(self) -> _Pack:
+        taken: list[_Queued] = []
+        size = 0
+        while self._queue and len(taken) < self._max_events:
+            if taken and size + len(self._queue[0].raw) > self._max_bytes:
+                break
+            taken.append(self._queue.popleft())
+            size += len(taken[-1].raw)
+        raw = join(self._src, [queued.raw for queued in taken]) if taken else b""
+        return _Pack({queued.call for queued in taken}, raw, size, taken[0].at if taken else monotonic())
+
+    async def _deliver(self, pack: _Pack) -> None:
+        """Write the kept packs if they are due, then this one (unless it is empty), until confirmed or too late."""
+        pause = FIRST_PAUSE_S
+        while monotonic() < self._closing_at:
+            try:
+                if self._again:
+                    await self._write_kept()
+                if pack.raw:
+                    await self._bus.append(self._stream, pack.raw)
+                    self._keep(pack)
+                return
+            except BusError as error:
+                if pause == FIRST_PAUSE_S:
+                    log.warning("publish_repeated", stream=self._stream, error=type(error).__name__)
+                if monotonic() >= pack.at + self._deadline_s:
+                    break
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            await self._notice_restart()
+        self._lose(pack)
+
+    def _lose(self, pack: _Pack) -> None:
+        self._again = False
+        log.error("publish_lost", stream=self._stream, calls=len(pack.calls))
+        if pack.calls:
+            self._on_lost(pack.calls)
+
+    def _keep(self, pack: _Pack) -> None:
+        """Keep it, and let go what was confirmed `keep_s` before it."""
+        now = monotonic()
+        while self._kept and self._kept[0].at < now - self._keep_s:
+            self._kept.popleft()
+        if self._keep_s:
+            pack.at = now
+            self._kept.append(pack)
+
+    async def _write_kept(self) -> None:
+        """Write them all again in order, whatever their age: it counts from the last write before the server was lost.
+
+        A failure leaves all of it due.
+        """
+        for pack in list(self._kept):
+            await self._bus.append(self._stream, pack.raw)
+            pack.at = monotonic()
+        self._again = False
+
+    async def _notice_restart(self) -> None:
+        try:
+            run_id = await self._bus.run_id()
+        except BusError:
+            return
+        self._again = self._again or self._run_id not in ("", run_id)
+        self._run_id = run_id
