@@ -7,7 +7,7 @@ there is stands in `SCENARIOS` and `STYLES`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from luthien_stream.testing.oddities import STYLES
 from luthien_stream.upstream.render import BODIES, STREAMS
-from luthien_stream.upstream.script import Answer, Call, Piece, Say, Think, Usage, fragments, words
+from luthien_stream.upstream.script import Answer, Call, Piece, Say, Stop, Think, Usage, fragments, words
 
 STAMP = b"T0000000000000000000"
 """Stands in each text piece of `timed` answers; the provider writes the monotonic clock's nanoseconds over it."""
@@ -65,7 +65,7 @@ def wish_of(request: Mapping[str, Any]) -> Wish:
     for message in request.get("messages") or ():
         for kind, text in _texts(message):
             said, result = (said, text) if kind == "tool_result" else (text, "")
-    tools = request.get("tools") or ({},)
+    tools: Sequence[Any] = request.get("tools") or ({},)
     tool = tools[0].get("name") or tools[0].get("function", {}).get("name") or "get_weather"
     usage = bool((request.get("stream_options") or {}).get("include_usage"))
     return Wish(said, result, tool, usage)
@@ -76,11 +76,11 @@ def answer(model: str, wish: Wish = PLAIN) -> Answer:
     scenario = parse(model)
     pieces = _PIECES.get(scenario.kind, _text)(scenario, wish)
     tools = any(isinstance(piece, Call) for piece in pieces)
-    stop = _STOPS.get(scenario.kind, "tool_calls" if tools else "stop")
+    stop: Stop = _STOPS.get(scenario.kind, "tool_calls" if tools else "stop")
     key = f"{crc32(f'{model}|{wish.said}|{wish.tool_result}'.encode()):x}"
     count = sum(len(piece.fragments if isinstance(piece, Call) else piece.texts) for piece in pieces)
     usage = Usage(len(wish.said.split()) + 3, count, 8 if wish.said else 0)
-    return Answer(model, pieces, stop, usage, key)  # type: ignore[arg-type]
+    return Answer(model, pieces, stop, usage, key)
 
 
 @lru_cache(maxsize=512)
@@ -192,4 +192,4 @@ _PIECES: dict[str, Callable[[Scenario, Wish], tuple[Piece, ...]]] = {
     "tools": _tools,
     "parallel-tools": _tools,
 }
-_STOPS = {"length": "length", "refusal": "content_filter"}
+_STOPS: dict[str, Stop] = {"length": "length", "refusal": "content_filter"}

@@ -1,0 +1,159 @@
+"""The fake provider, seen by the vendors' own SDKs and by plain HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import anthropic
+import openai
+import pytest
+
+from luthien_stream.testing.provider import FakeProvider
+from luthien_stream.testing.scenarios import PLAIN, stream, text_of
+from luthien_stream.upstream.script import Answer, Say
+from tests.wait import wait_until
+
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+FORMATS = {CHAT: "openai_chat", MESSAGES: "anthropic_messages"}
+ASK: list[Any] = [{"role": "user", "content": "Hello there"}]
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeProvider]:
+    async with FakeProvider() as one:
+        yield one
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def asked(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": model, "max_tokens": 99, "messages": [{"role": "user", "content": ""}], "stream": True, **more}
+
+
+@pytest.mark.parametrize("path", FORMATS)
+async def test_a_stream_is_the_rendered_frames(provider: FakeProvider, http: aiohttp.ClientSession, path: str) -> None:
+    """What arrives, what the record says was sent and what the scenario promises are the same bytes."""
+    body = asked("text-5+crlf+bytes", stream_options={"include_usage": True})
+    async with http.post(provider.url + path, json=body) as response:
+        got = await response.read()
+    assert got == b"".join(stream(FORMATS[path], "text-5+crlf+bytes", PLAIN)) == b"".join(provider.requests[0].sent)
+    assert provider.requests[0].json == body
+    assert provider.requests[0].path == path
+
+
+@pytest.mark.parametrize("model", ["text-3", "echo", "thinking-2", "tools", "parallel-tools", "unicode"])
+async def test_the_anthropic_sdk_understands(provider: FakeProvider, model: str) -> None:
+    """Streamed and unstreamed answers are equal to the SDK."""
+    async with anthropic.AsyncAnthropic(base_url=provider.url, api_key="sk", max_retries=0) as client:
+        whole = await client.messages.create(model=model, max_tokens=9, messages=ASK)
+        async with client.messages.stream(model=model, max_tokens=9, messages=ASK) as answer:
+            streamed = await answer.get_final_message()
+    assert streamed.model_dump(exclude={"content"}) == whole.model_dump(exclude={"content"})
+    assert [block.type for block in streamed.content] == [block.type for block in whole.content]
+
+
+@pytest.mark.parametrize("model", ["text-3", "echo", "tools", "parallel-tools", "unicode"])
+async def test_the_openai_sdk_understands(provider: FakeProvider, model: str) -> None:
+    """Streamed and unstreamed answers are equal to the SDK."""
+    async with openai.AsyncOpenAI(base_url=provider.url + "/v1", api_key="sk", max_retries=0) as client:
+        whole = await client.chat.completions.create(model=model, messages=ASK)
+        async with client.chat.completions.stream(model=model, messages=ASK) as answer:
+            streamed = await answer.get_final_completion()
+    one, other = streamed.choices[0], whole.choices[0]
+    assert (one.message.content, one.finish_reason) == (other.message.content, other.finish_reason)
+    assert [c.function.arguments for c in one.message.tool_calls or ()] == [
+        c.function.arguments  # type: ignore[union-attr]
+        for c in other.message.tool_calls or ()
+    ]
+
+
+async def test_scripts_come_before_the_model_name(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """A test can give answers of its own, then the model names count again."""
+    provider.script("error-529", Answer("mine", (Say(("Hi",)),)))
+    got = []
+    for _ in range(3):
+        async with http.post(provider.url + CHAT, json=asked("text-1", stream=False)) as response:
+            got.append((response.status, await response.text()))
+    assert [status for status, _ in got] == [529, 200, 200]
+    assert '"Hi"' in got[1][1]
+    assert text_of("text-1") in got[2][1]
+
+
+@pytest.mark.parametrize("path", FORMATS)
+@pytest.mark.parametrize("model", ["reset-5", "break-5"])
+async def test_a_broken_stream_breaks(
+    provider: FakeProvider, http: aiohttp.ClientSession, path: str, model: str
+) -> None:
+    """The client sees a transport error after the first frames, never an end."""
+    with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
+        async with http.post(provider.url + path, json=asked(model)) as response:
+            await response.read()
+    assert provider.requests[0].ended == "broken"
+
+
+async def test_a_cut_stream_ends_cleanly_but_early(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """Only the format's own end is missing."""
+    async with http.post(provider.url + CHAT, json=asked("cut-3")) as response:
+        assert (await response.read()).count(b"\n\n") == 3
+
+
+async def test_errors_are_in_dialect_and_may_echo_the_key(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """Vendors repeat credentials in errors; gateways must cope."""
+    headers = {"authorization": "Bearer sk-canary"}
+    async with http.post(provider.url + MESSAGES, json=asked("error-echo"), headers=headers) as response:
+        assert response.status == 401
+        assert "sk-canary" in (await response.json())["error"]["message"]
+    async with http.post(provider.url + CHAT, json=asked("error-429")) as response:
+        assert (response.status, response.headers["retry-after"]) == (429, "1")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"model": "text-1"}', b'{"messages": [1]}', b'{"model": 5, "messages": [1]}']
+)
+async def test_bad_requests_are_refused(provider: FakeProvider, http: aiohttp.ClientSession, body: bytes) -> None:
+    """The vendor's basics are enforced."""
+    async with http.post(provider.url + CHAT, data=body) as response:
+        assert response.status == 400
+
+
+async def test_pause_holds_and_resume_goes_on(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """A test decides how far a stream has come."""
+    provider.pause()
+    request = asyncio.create_task(http.post(provider.url + CHAT, json=asked("text-1")))
+    done, _ = await asyncio.wait([request], timeout=0.1)
+    assert not done
+    provider.resume()
+    async with await request as response:
+        assert response.status == 200
+
+
+async def test_a_client_that_goes_is_noticed(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """The record says that the client was gone first."""
+    async with http.post(provider.url + CHAT, json=asked("stall-1")) as response:
+        await response.content.readany()
+    await wait_until(lambda: provider.requests[0].ended == "gone")
+
+
+async def test_models_and_token_counts(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """The small endpoints answer in both shapes."""
+    async with http.get(provider.url + "/v1/models") as response:
+        assert (await response.json())["object"] == "list"
+    async with http.get(provider.url + "/v1/models", headers={"anthropic-version": "2023-06-01"}) as response:
+        assert (await response.json())["has_more"] is False
+    async with http.post(provider.url + "/v1/messages/count_tokens", json=asked("text-1")) as response:
+        assert (await response.json())["input_tokens"] > 0
+
+
+async def test_a_key_may_be_required(http: aiohttp.ClientSession) -> None:
+    """With `key` only that credential is served."""
+    async with FakeProvider(key="sk-right") as provider:
+        for key, status in (("sk-right", 200), ("sk-wrong", 401)):
+            async with http.post(provider.url + MESSAGES, json=asked("text-1"), headers={"x-api-key": key}) as response:
+                assert response.status == status
