@@ -1,0 +1,105 @@
+"""The command `luthien-stream`: finds the subcommand's module, which is imported only when it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from types import ModuleType
+
+from luthien_stream import __version__
+from luthien_stream.errors import LuthienError
+
+GROUPS: dict[str, dict[str, str]] = {
+    "run it": {
+        "up": "start everything: edge, worker, activity, and the servers they need",
+        "demo": "send a short scripted session through the running gateway and show both lanes",
+        "doctor": "check every part and say what is wrong",
+        "validate": "check a configuration without starting anything",
+    },
+    "look at calls": {
+        "tail": "watch what passes, live",
+        "calls": "list recorded calls",
+        "show": "show one call: both lanes, verdicts, timings",
+        "dead-letter": "look at events that could not be processed",
+    },
+    "single roles, for fleets": {
+        "edge": "run one edge: the HTTP gateway",
+        "worker": "run one policy worker",
+        "activity": "run the recorder",
+    },
+}
+DESCRIPTION = "An LLM gateway for AI control: what clients ask and models answer passes through policies, on record."
+EPILOG = """\
+start here:
+  luthien-stream up                          then copy the curl it prints
+  luthien-stream tail                        in a second terminal
+
+`luthien-stream COMMAND --help` explains a command, with examples.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    commands = {name: summary for group in GROUPS.values() for name, summary in group.items()}
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    parser = _parser()
+    if chosen not in commands:
+        parser.parse_args(words)  # answers --help and --version, and refuses anything else
+        parser.print_help()
+        return 2
+    module = _module(chosen)
+    command = argparse.ArgumentParser(
+        prog=f"luthien-stream {chosen}",
+        description=module.HELP,
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.arguments(command)
+    args = command.parse_args(words[words.index(chosen) + 1 :])
+    return _run(module, args)
+
+
+def _run(module: ModuleType, args: argparse.Namespace) -> int:
+    try:
+        return int(module.run(args))
+    except LuthienError as error:
+        sys.stderr.write(f"luthien-stream: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing to say at the interpreter's exit
+        return 0
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"luthien_stream.cli.{command.replace('-', '_')}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="luthien-stream",
+        usage="luthien-stream COMMAND [options]",
+        description=f"{DESCRIPTION}\n\n{_overview()}",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"luthien-stream {__version__}")
+    parser.add_argument(
+        "command", nargs="?", choices=[name for group in GROUPS.values() for name in group], help=argparse.SUPPRESS
+    )
+    return parser
+
+
+def _overview() -> str:
+    lines: list[str] = []
+    for title, commands in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:<12} {summary}" for name, summary in commands.items()), ""]
+    return "\n".join(lines).rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
