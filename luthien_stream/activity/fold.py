@@ -1,0 +1,209 @@
+"""The fold: stream entries to rows. Pure; any order, repetition or batching of the same entries makes the same record.
+
+Of two events with one key the lower entry id is the true one: within a batch it is chosen here, between batches by
+the store (`ON CONFLICT`) or, for chunks, by whoever reads.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from luthien_stream.activity.rows import CallRow, EventRow, Rows, RunRow
+from luthien_stream.bus.ids import order
+from luthien_stream.errors import PackError
+from luthien_stream.events import pack as packs
+from luthien_stream.events.log import (
+    AnyEvent,
+    ChunkReceived,
+    ChunkReleased,
+    ChunkSeen,
+    RequestReceived,
+    RequestReleased,
+    Unknown,
+)
+from luthien_stream.events.pack import Pack
+
+SEQUENCE_BITS = 20
+"""Bits of an entry number that count entries within one millisecond."""
+
+Chunk = ChunkReceived | ChunkReleased
+_Placed = tuple[int, int, Any]
+"""(ordinal, entry number, chunk)"""
+
+
+class Delivery(Struct, frozen=True):
+    """One stream entry with its pack decoded."""
+
+    stream: str
+    id: str
+    pack: Pack
+
+
+def entry_number(id: str) -> int:
+    """Return a stream entry's id as one number that sorts alike."""
+    milliseconds, sequence = order(id)
+    return milliseconds << SEQUENCE_BITS | sequence
+
+
+def fold(deliveries: Iterable[Delivery]) -> Rows:
+    """Return the rows of a batch. Raises `PackError` for an event whose envelope cannot be read."""
+    chunks: defaultdict[tuple[str, str, type], list[_Placed]] = defaultdict(list)
+    others: list[tuple[int, str, AnyEvent]] = []
+    for delivery in deliveries:
+        entry, src = entry_number(delivery.id), delivery.pack.src
+        for event in delivery.pack.events:
+            kind = type(event)
+            if kind is ChunkReceived or kind is ChunkReleased:
+                chunks[event.call, src, kind].append((event.n, entry, event))
+            elif kind is not ChunkSeen:
+                others.append((entry, src, event))
+    rows = _fold_others(others)
+    for call, src, kind in sorted(chunks, key=itemgetter(0, 1)):
+        for part in _consecutive(chunks[call, src, kind]):
+            rows.runs.append(_run(call, src, part, released=kind is ChunkReleased))
+    return rows
+
+
+def _consecutive(chunks: list[_Placed]) -> list[list[_Placed]]:
+    """Sort, keep the lowest entry of each ordinal, and split where an ordinal is missing."""
+    chunks.sort(key=itemgetter(0, 1))
+    parts: list[list[_Placed]] = []
+    expected = last = -2
+    for chunk in chunks:
+        n = chunk[0]
+        if n == expected:
+            parts[-1].append(chunk)
+        elif n == last:
+            continue
+        else:
+            parts.append([chunk])
+        last, expected = n, n + 1
+    return parts
+
+
+def _run(call: str, src: str, part: list[_Placed], *, released: bool) -> RunRow:
+    if released:
+        frames = [b"" if chunk.of >= 0 else chunk.frame for _, _, chunk in part]
+    else:
+        frames = [chunk.frame for _, _, chunk in part]
+    return RunRow(
+        call,
+        src,
+        part[0][0],
+        times=[chunk.time for _, _, chunk in part],
+        entries=[entry for _, entry, _ in part],
+        kinds="".join([chunk.kind[0] for _, _, chunk in part]),
+        ends=list(accumulate(map(len, frames))),
+        origins=[chunk.of for _, _, chunk in part] if released else None,
+        frames=b"".join(frames),
+    )
+
+
+def _fold_others(others: list[tuple[int, str, AnyEvent]]) -> Rows:
+    rows = Rows()
+    calls: dict[str, CallRow] = {}
+    events: dict[tuple[str, str, int, str], EventRow] = {}
+    for entry, src, arrived in others:
+        event = arrived
+        if isinstance(event, RequestReceived | RequestReleased):
+            event = _without_body(event, rows)
+        try:
+            row = _event_row(event, src, entry)
+        except (TypeError, ValueError) as error:  # an unknown type may have anything for its ordinal or time
+            raise PackError(f"An event of type {packs.type_of(event)} has a wrong envelope: {error}") from error
+        key = (row.call_id, row.src, row.n, row.key)
+        if key not in events or entry < events[key].entry:
+            events[key] = row
+        if isinstance(event, RequestReceived) and (event.call not in calls or entry < calls[event.call].entry):
+            calls[event.call] = _call_row(event, entry)
+    rows.calls = [calls[call] for call in sorted(calls)]
+    rows.events = [events[key] for key in sorted(events)]
+    rows.bodies = dict(sorted(rows.bodies.items()))
+    rows.refs -= rows.bodies.keys()
+    return rows
+
+
+def _without_body(event: RequestReceived | RequestReleased, rows: Rows) -> RequestReceived | RequestReleased:
+    if event.body:
+        ref = sha256(event.body).hexdigest()
+        rows.bodies[ref] = event.body
+        return msgspec.structs.replace(event, body=b"", body_ref=ref, body_size=len(event.body))
+    if event.body_ref:
+        rows.refs.add(event.body_ref)
+    return event
+
+
+def _call_row(event: RequestReceived, entry: int) -> CallRow:
+    return CallRow(
+        event.call,
+        event.time,
+        edge=_text(event.edge),
+        format=_text(event.format),
+        path=_text(event.path),
+        model=_text(event.model),
+        streamed=event.streamed,
+        session=_text(event.session),
+        key=_text(event.key),
+        client=_text(event.client),
+        version=_text(event.slip.version),
+        final_by=_text(event.slip.final_by),
+        body_ref=_text(event.body_ref),
+        body_size=event.body_size,
+        entry=entry,
+    )
+
+
+def _event_row(event: AnyEvent, src: str, entry: int) -> EventRow:
+    raw, type_name = packs.encode_event(event), packs.type_of(event)
+    return EventRow(
+        event.call,
+        src,
+        event.n if event.n >= 0 else -1,
+        key="" if event.n >= 0 else _key(event, type_name, entry, raw),
+        type=_text(type_name),
+        time=event.time,
+        entry=entry,
+        payload=_payload(event, type_name),
+        raw=raw,
+    )
+
+
+def _key(event: AnyEvent, type_name: str, entry: int, raw: bytes) -> str:
+    """What tells an event without an ordinal from others: its own key if it has one, else its place in the log."""
+    own = getattr(event, "key", "")
+    stage = getattr(event, "stage", "")
+    return f"{type_name}:{stage}:{own}" if own else f"{type_name}:{entry}:{crc32(raw):08x}"
+
+
+def _payload(event: AnyEvent, type_name: str) -> str:
+    try:
+        fields = event.fields if isinstance(event, Unknown) else event
+        text = msgspec.json.encode(fields)
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        return msgspec.json.encode({"type": type_name}).decode()  # what JSON cannot say is in `raw` only
+    if b"\\u0000" in text:  # PostgreSQL's jsonb has no NUL
+        text = msgspec.json.encode(_without_nul(msgspec.json.decode(text)))
+    return text.decode()
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_text(name): _without_nul(item) for name, item in value.items()}
+    return value
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,67 @@
+"""The activity role: brings the schema up to date, then consumes until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from luthien_stream.activity.consumer import BACKOFF_S, Consumer, wait_for_stop
+from luthien_stream.activity.migrate import migrate
+from luthien_stream.activity.store import Store, StoreError
+from luthien_stream.bus import connect
+from luthien_stream.bus.port import Bus
+from luthien_stream.config.instance import Instance
+from luthien_stream.config.model import Config
+
+log = structlog.get_logger()
+
+
+async def serve(
+    config: Config,
+    instance: Instance,
+    *,
+    data: Path,
+    bus: Bus | None = None,
+    ready: Callable[[], None] | None = None,
+    stop: asyncio.Event,
+) -> None:
+    """Record until `stop` is set; what is in hand then is stored first. `ready` is called after the first attempt."""
+    if instance.database == "none":
+        log.info("record_off", why="database: none")
+        if ready:
+            ready()
+        await stop.wait()
+        return
+    own_bus = bus is None
+    log_bus = connect(instance.redis) if bus is None else bus
+    store = Store(instance.database)
+    try:
+        await _serve(log_bus, store, ready, stop)
+    finally:
+        await store.close()
+        if own_bus:
+            await log_bus.close()
+
+
+async def _serve(bus: Bus, store: Store, ready: Callable[[], None] | None, stop: asyncio.Event) -> None:
+    """Get ready even without PostgreSQL: its outage must not hold up the gateway, the log keeps what happens."""
+    pause, longest = BACKOFF_S
+    migrated = False
+    while not migrated and not stop.is_set():
+        try:
+            await migrate(store)
+            migrated = True
+        except StoreError as error:
+            log.warning("record_away", error=str(error), again_in_s=pause)
+        if ready:
+            ready()
+            ready = None
+        if not migrated:
+            await wait_for_stop(stop, pause)
+            pause = min(pause * 2, longest)
+    consumer = Consumer(bus, store, stop)
+    await consumer.run()
+    log.info("activity_stopped", stored=consumer.stored)

@@ -1,0 +1,124 @@
+"""What the commands ask the record: the last calls, one call whole, and its bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from luthien_stream.activity.lanes import Record, StoredChunk, StoredEvent
+from luthien_stream.activity.store import Store
+from luthien_stream.errors import LuthienError
+from luthien_stream.events.pack import decode_event
+
+_KINDS = {"f": "frame", "r": "rest", "b": "body"}
+
+
+class CallUnknown(LuthienError):
+    """No recorded call has this id."""
+
+
+class CallAmbiguous(LuthienError):
+    """Several recorded calls begin like this."""
+
+
+class Summary(Struct, frozen=True):
+    """One call in a list. Times are microseconds; those after `time` count from it, None if it has not come to that."""
+
+    call_id: str
+    time: int
+    format: str
+    model: str
+    session: str
+    streamed: bool
+    client: str
+    key: str
+    version: str
+    provider: str | None
+    status: int
+    original_end: str | None
+    final_end: str | None
+    error: str
+    usage: dict[str, Any] | None
+    delivered: str | None
+    delivered_bytes: int | None
+    duration: int | None
+    first_received: int | None
+    first_released: int | None
+    chunks_received: int
+    chunks_released: int
+    verdicts: list[str]
+    """`policy:kind`, in order."""
+    body_ref: str = ""
+    body_size: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """`completed`, `failed`, `aborted`, or `open` while its final lane has no end."""
+        return (self.final_end or "response.open").removeprefix("response.")
+
+
+async def list_calls(
+    store: Store, *, session: str = "", model: str = "", since: int = 0, limit: int = 50
+) -> list[Summary]:
+    """Return the newest calls first. `since` in microseconds."""
+    return [_summary(row) for row in await store.fetch("list_calls", session, model, since, limit)]
+
+
+async def find_call(store: Store, prefix: str) -> str:
+    """Return the one call id that begins with `prefix`. Raises `CallUnknown`, `CallAmbiguous`."""
+    found = [str(row["call_id"]) for row in await store.fetch("calls_like", prefix)]
+    if prefix in found or len(found) == 1:
+        return prefix if prefix in found else found[0]
+    if not found:
+        raise CallUnknown(f"No recorded call has an id that begins with {prefix!r}; `luthien-stream calls` lists them")
+    raise CallAmbiguous(f"Several calls begin with {prefix!r}: {', '.join(found)}")
+
+
+async def summary_of(store: Store, call_id: str) -> Summary:
+    """Return one call's line of the list. Raises `CallUnknown`."""
+    rows = await store.fetch("summary", call_id)
+    if not rows:
+        raise CallUnknown(f"No recorded call has the id {call_id!r}; `luthien-stream calls` lists them")
+    return _summary(rows[0])
+
+
+async def record_of(store: Store, call_id: str) -> Record:
+    """Return all that is stored of one call; empty if nothing is."""
+    events = [
+        StoredEvent(row["src"], row["n"], row["entry"], decode_event(row["raw"]))
+        for row in await store.fetch("events_of", call_id)
+    ]
+    return Record(call_id, events, chunks_of(await store.fetch("runs_of", call_id)))
+
+
+async def body_of(store: Store, ref: str) -> bytes | None:
+    """Return a request's body, None if it was gone from the log before it could be stored."""
+    rows = await store.fetch("body", ref)
+    return bytes(rows[0]["body"]) if rows else None
+
+
+def chunks_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, StoredChunk]]:
+    """Return single chunks by source and ordinal; where runs overlap, the lowest entry is the true one."""
+    lowest: dict[tuple[str, int], int] = {}
+    chunks: dict[str, dict[int, StoredChunk]] = {}
+    for run in runs:
+        starts = [0, *run["ends"]]
+        for i, entry in enumerate(run["entries"]):
+            src, n = run["src"], run["first_n"] + i
+            if entry < lowest.get((src, n), entry + 1):
+                lowest[src, n] = entry
+                origin = None if run["origins"] is None else run["origins"][i]
+                frame = run["frames"][starts[i] : starts[i + 1]]
+                kind: Any = _KINDS[run["kinds"][i]]
+                chunks.setdefault(src, {})[n] = StoredChunk(n, run["times"][i], kind, frame, origin)
+    return chunks
+
+
+def _summary(row: Mapping[str, Any]) -> Summary:
+    fields = {name: row[name] for name in Summary.__struct_fields__}
+    if fields["usage"] is not None:
+        fields["usage"] = msgspec.json.decode(fields["usage"])
+    return msgspec.convert(fields, Summary)

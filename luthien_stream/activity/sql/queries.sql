@@ -1,0 +1,71 @@
+-- name: lock_migrations
+SELECT pg_advisory_xact_lock(7206513418804921);
+
+-- name: create_migrations
+CREATE TABLE IF NOT EXISTS migrations (
+    number  int PRIMARY KEY,
+    name    text NOT NULL,
+    applied timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: applied_migrations
+SELECT number FROM migrations;
+
+-- name: record_migration
+INSERT INTO migrations (number, name) VALUES ($1, $2);
+
+-- name: insert_bodies
+INSERT INTO bodies (ref, body)
+SELECT * FROM unnest($1::text[], $2::bytea[])
+ON CONFLICT DO NOTHING;
+
+-- name: known_bodies
+SELECT ref FROM bodies WHERE ref = ANY ($1::text[]);
+
+-- name: insert_calls
+INSERT INTO calls AS old (
+    call_id, time, edge, format, path, model, streamed, session, key, client, version, final_by, body_ref, body_size,
+    entry
+)
+SELECT * FROM unnest(
+    $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[]
+)
+ON CONFLICT (call_id) DO UPDATE SET
+    time = excluded.time, edge = excluded.edge, format = excluded.format, path = excluded.path,
+    model = excluded.model, streamed = excluded.streamed, session = excluded.session, key = excluded.key,
+    client = excluded.client, version = excluded.version, final_by = excluded.final_by,
+    body_ref = excluded.body_ref, body_size = excluded.body_size, entry = excluded.entry
+WHERE excluded.entry < old.entry;
+
+-- name: insert_events
+INSERT INTO events AS old (call_id, src, n, key, type, time, entry, payload, raw)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::jsonb[],
+    $9::bytea[]
+)
+ON CONFLICT (call_id, src, n, key) DO UPDATE SET
+    type = excluded.type, time = excluded.time, entry = excluded.entry, payload = excluded.payload,
+    raw = excluded.raw
+WHERE excluded.entry < old.entry;
+
+-- name: list_calls
+SELECT * FROM summaries
+WHERE ($1 = '' OR session = $1) AND ($2 = '' OR model = $2) AND time >= $3
+ORDER BY time DESC
+LIMIT $4;
+
+-- name: summary
+SELECT * FROM summaries WHERE call_id = $1;
+
+-- name: calls_like
+SELECT call_id FROM calls WHERE call_id >= $1 AND call_id < $1 || '~' ORDER BY call_id LIMIT 10;
+
+-- name: events_of
+SELECT src, n, key, entry, raw FROM events WHERE call_id = $1 ORDER BY entry, n;
+
+-- name: runs_of
+SELECT src, first_n, times, entries, kinds, ends, origins, frames FROM runs WHERE call_id = $1;
+
+-- name: body
+SELECT body FROM bodies WHERE ref = $1;

@@ -1,0 +1,130 @@
+"""The record's way to PostgreSQL: pool, deadlines, typed errors, and the writing of one batch.
+
+The only file that knows asyncpg. A batch is one transaction: chunks by COPY, the rest by one statement a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Protocol, cast
+
+import asyncpg
+import msgspec
+
+from luthien_stream.activity.rows import CallRow, EventRow, Rows, RunRow
+from luthien_stream.activity.sql import QUERIES
+from luthien_stream.errors import LuthienError
+
+TIMEOUT_S = 30.0
+"""Deadline of one statement."""
+CONNECT_TIMEOUT_S = 5.0
+POOL = 4
+"""Connections at most."""
+_REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,
+    OverflowError,
+)
+_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class StoreError(LuthienError):
+    """The record (PostgreSQL) failed."""
+
+
+class StoreUnavailable(StoreError):
+    """The record (PostgreSQL) cannot be used now: nothing is lost, try again. Check `database:` and the server."""
+
+
+class StoreRefused(StoreError):
+    """PostgreSQL cannot store these rows: a value is out of its column's range."""
+
+
+class Connection(Protocol):
+    """What of a connection is used outside this file."""
+
+    async def execute(self, query: str, *args: Any) -> str: ...
+    async def fetch(self, query: str, *args: Any) -> Sequence[Mapping[str, Any]]: ...
+
+
+class Store:
+    """One database. Connects when it is first used, and again after an outage."""
+
+    def __init__(self, dsn: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._dsn = dsn
+        self._timeout_s = timeout_s
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def close(self) -> None:
+        """Give up all connections."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction. Raises `StoreUnavailable` and `StoreRefused`."""
+        async with self._begin() as connection:
+            yield cast(Connection, connection)
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of the named query."""
+        async with self.transaction() as connection:
+            return await connection.fetch(QUERIES[query], *args)
+
+    async def write(self, rows: Rows) -> None:
+        """Write one batch, whole or not at all. Raises `StoreUnavailable`, `StoreRefused`."""
+        async with self._begin() as connection:
+            await _copy_runs(connection, rows.runs)
+            await _insert(connection, "insert_calls", rows.calls, CallRow)
+            await _insert(connection, "insert_events", rows.events, EventRow)
+            if rows.bodies:
+                await connection.execute(QUERIES["insert_bodies"], list(rows.bodies), list(rows.bodies.values()))
+
+    async def write_body(self, ref: str, body: bytes) -> None:
+        """Write one request body under its SHA-256, once."""
+        await self.write(Rows(bodies={ref: body}))
+
+    async def missing_bodies(self, refs: Collection[str]) -> list[str]:
+        """Return those of `refs` that are not stored yet, sorted."""
+        known = {row["ref"] for row in await self.fetch("known_bodies", list(refs))}
+        return sorted(set(refs) - known)
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[Any]:
+        with _typed():
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn, min_size=0, max_size=POOL, timeout=CONNECT_TIMEOUT_S, command_timeout=self._timeout_s
+                )
+            async with self._pool.acquire(timeout=self._timeout_s) as connection, connection.transaction():
+                yield connection
+
+
+async def _copy_runs(connection: Any, runs: Sequence[RunRow]) -> None:
+    if runs:
+        records = [msgspec.structs.astuple(run) for run in runs]
+        await connection.copy_records_to_table("runs", records=records, columns=RunRow.__struct_fields__)
+
+
+async def _insert(connection: Any, query: str, rows: Sequence[msgspec.Struct], table: type[msgspec.Struct]) -> None:
+    if rows:
+        columns: Iterable[tuple[Any, ...]] = zip(*map(msgspec.structs.astuple, rows), strict=True)
+        await connection.execute(QUERIES[query], *map(list, columns))
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    """What is wrong with the rows will be wrong again; all else may pass."""
+    try:
+        yield
+    except _REFUSALS as error:
+        raise StoreRefused(f"PostgreSQL cannot store these rows: {error}") from error
+    except _OUTAGES as error:
+        raise StoreUnavailable(
+            f"The record (PostgreSQL) cannot be used now ({type(error).__name__}: {error}). "
+            "Check `database:` in the configuration and the server"
+        ) from error
