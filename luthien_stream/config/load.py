@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
-from luthien_stream.config.check import check
+from luthien_stream.config.check import Finding, check
 from luthien_stream.config.model import Config, Provider
 from luthien_stream.config.read import Problem, Reading
 from luthien_stream.errors import ConfigError
@@ -19,23 +20,27 @@ DEFAULT_PROVIDERS = {
 }
 
 
-def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load_config(
+    path: Path | None, environ: Mapping[str, str], *checks: Callable[[Config], Iterable[Finding]]
+) -> Config:
     """The configuration in `path`, or the defaults for None. Raises `ConfigError` with a line for each problem."""
-    config, problems = examine(path, environ)
+    config, problems = examine(path, environ, *checks)
     if config is None:
         raise ConfigError("\n".join(describe(path, problem) for problem in problems), problems=problems)
     return config
 
 
-def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
-    """The configuration and no problems, or None and all that is wrong, in the order of the file."""
+def examine(
+    path: Path | None, environ: Mapping[str, str], *checks: Callable[[Config], Iterable[Finding]]
+) -> tuple[Config | None, list[Problem]]:
+    """The configuration and no problems, or None and all that is wrong, also for `checks`, in the file's order."""
     reading = Reading(environ)
     config = Config() if path is None else reading.read(_text(path), Config)
     if config is None:
         return None, sorted(set(reading.problems))
     if not config.providers:
         config = msgspec.structs.replace(config, providers=dict(DEFAULT_PROVIDERS))
-    for where, message in check(config):
+    for where, message in chain(check(config), *(more(config) for more in checks)):
         reading.complain(where, message)
     return (None if reading.problems else config), sorted(set(reading.problems))
 

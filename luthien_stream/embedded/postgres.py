@@ -13,13 +13,9 @@ import signal
 from pathlib import Path
 from urllib.parse import quote
 
-import structlog
-
 from luthien_stream.embedded.binaries import find_postgres
 from luthien_stream.embedded.place import EmbeddedError, Place, write_private
 from luthien_stream.embedded.process import ServerProcess
-
-log = structlog.get_logger()
 
 USER = "luthien"
 SETTINGS = {
@@ -86,7 +82,6 @@ class EmbeddedPostgres:
 
     async def _make_data(self, lock: int) -> None:
         """Run `initdb` on a draft, then rename the draft."""
-        log.info("database_is_made", folder=str(self.place.data))
         draft, password = self.place.home / "data.new", self.place.home / "initdb.password"
         shutil.rmtree(draft, ignore_errors=True)
         password.unlink(missing_ok=True)

@@ -1,0 +1,177 @@
+"""`luthien-stream up`: the servers, then every role as a child process, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from luthien_stream.cli.child import ServerChild
+from luthien_stream.cli.common import add_instance_flags, config_path, console, data_folder, fail, run_async
+from luthien_stream.cli.hold import claim, hold
+from luthien_stream.cli.roles import make_roles
+from luthien_stream.cli.supervise import Fleet
+from luthien_stream.cli.welcome import welcome
+from luthien_stream.cli.policies import load_checked
+from luthien_stream.config.check import check
+from luthien_stream.config.instance import Instance, write_instance
+from luthien_stream.config.model import Admin, Config
+from luthien_stream.embedded.postgres import EmbeddedPostgres
+from luthien_stream.embedded.valkey import EmbeddedValkey
+from luthien_stream.errors import ConfigError
+from luthien_stream.logging import configure
+
+log = structlog.get_logger()
+
+HELP = """Start everything on this machine: the gateway, a policy worker, the recorder, and a Valkey and a Postgres of
+its own unless the configuration names others. Every role is a child process; one that ends is started again. Ctrl-C
+lets open calls end and stops all of it in order, a second Ctrl-C stops it at once."""
+EPILOG = """\
+examples:
+  luthien-stream up                               data in .luthien, configuration from luthien.yaml if there is one
+  luthien-stream up --listen 127.0.0.1:9000       another port
+  luthien-stream up --config policies.yaml --workers 4
+"""
+SERVERS_RANK = 9
+SLOW_START_S = 20.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add_instance_flags(parser, json=False)
+    parser.add_argument("--listen", metavar="HOST:PORT", help="where clients connect (default: 127.0.0.1:8000)")
+    parser.add_argument("--admin", metavar="HOST:PORT", help="where people and tools connect (default: 127.0.0.1:8001)")
+    parser.add_argument(
+        "--edges", type=_count, default=1, metavar="N", help="gateway processes on one port (default: 1)"
+    )
+    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="policy workers (default: 1)")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError("must be from 1 to 64")
+    return number
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    configure("up")
+    data, path = data_folder(args), config_path(args)
+    config = with_flags(load_checked(path), args)
+    with hold(data):
+        config = msgspec.structs.replace(
+            config,
+            listen=claim(config.listen, "--listen"),
+            admin=Admin(listen=claim(config.admin.listen, "--admin")),
+        )
+        return run_async(bring_up(config, path, data, edges=args.edges, workers=args.workers))
+
+
+def with_flags(config: Config, args: argparse.Namespace) -> Config:
+    """The configuration with what the command line says instead. Raises `ConfigError` where they do not fit."""
+    if config.redis == "memory" and args.edges > 1:
+        raise ConfigError("`redis: memory` runs everything in one process: leave out --edges, or use another redis")
+    changed = msgspec.structs.replace(
+        config, listen=args.listen or config.listen, admin=Admin(listen=args.admin or config.admin.listen)
+    )
+    for _, problem in check(changed):
+        raise ConfigError(problem)
+    return changed
+
+
+async def bring_up(config: Config, path: Path | None, data: Path, *, edges: int, workers: int) -> int:
+    """Start everything, wait for the end, stop everything. Returns the exit code."""
+    return await Up(config, path, data, edges=edges, workers=workers).run()
+
+
+class Up:
+    """One run of all of it. Made inside the event loop."""
+
+    def __init__(self, config: Config, path: Path | None, data: Path, *, edges: int, workers: int) -> None:
+        self._config, self._path, self._data = config, path, data
+        self._edges, self._workers = edges, workers
+        self._fleet = Fleet()
+        self._signalled = asyncio.Event()
+
+    async def run(self) -> int:
+        """Start, wait for the end, stop. Returns the exit code; raises `LuthienError` if a server cannot start."""
+        self._listen_for_signals()
+        start, signalled = asyncio.create_task(self._start()), asyncio.create_task(self._signalled.wait())
+        over: list[asyncio.Future[Any]] = [signalled, self._fleet.failed]
+        try:
+            await asyncio.wait([start, *over], return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                start.result()
+                await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._end([start, signalled])
+        return fail(str(self._fleet.failed.result())) if self._fleet.failed.done() else 0
+
+    async def _start(self) -> None:
+        instance = await self._start_servers()
+        write_instance(self._data, instance)
+        roles = make_roles(self._config, instance, self._data, edges=self._edges, workers=self._workers)
+        for rank, child in roles:
+            await self._fleet.start(child, rank=rank)
+        waiting = [asyncio.create_task(child.ready.wait(), name=child.name) for _, child in roles]
+        _, late = await asyncio.wait(waiting, timeout=SLOW_START_S)
+        if late:
+            say(f"still waiting for {', '.join(task.get_name() for task in late)}; logs are in {self._data / 'logs'}")
+            await asyncio.wait(late)
+        say(welcome(self._config, instance, self._data))
+
+    async def _start_servers(self) -> Instance:
+        """Start the embedded servers that the configuration asks for, and say where everything is."""
+        redis, database = self._config.redis, self._config.database
+        if redis == "embedded":
+            valkey = EmbeddedValkey(self._data / "valkey")
+            say("starting Valkey, the log …")
+            await self._fleet.start(ServerChild("valkey", valkey), rank=SERVERS_RANK)
+            redis = valkey.url
+        if database == "embedded":
+            postgres = EmbeddedPostgres(self._data / "postgres")
+            say(
+                "starting Postgres, the record …"
+                + ("" if postgres.place.data.exists() else " (the first time: some seconds)")
+            )
+            await self._fleet.start(ServerChild("postgres", postgres), rank=SERVERS_RANK)
+            database = postgres.dsn
+        return Instance(
+            pid=os.getpid(),
+            listen=self._config.listen,
+            admin=self._config.admin.listen,
+            redis=redis,
+            database=database,
+            config=str(self._path or ""),
+        )
+
+    async def _end(self, work: list[asyncio.Task[Any]]) -> None:
+        if self._signalled.is_set():
+            say("\nstopping: open calls may end; Ctrl-C again stops at once")
+        for task in work:
+            task.cancel()
+        await asyncio.wait(work)
+        await self._fleet.stop()
+
+    def _listen_for_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if self._signalled.is_set():
+            self._fleet.kill()
+        self._signalled.set()
+
+
+def say(text: str) -> None:
+    """Print for people, at once also into a file."""
+    console().print(text, markup=False)
+    sys.stdout.flush()

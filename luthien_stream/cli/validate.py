@@ -1,0 +1,41 @@
+"""`luthien-stream validate`: what is wrong with a configuration, with the lines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from luthien_stream.cli.common import config_path, console, print_json
+from luthien_stream.cli.policies import loads
+from luthien_stream.cli.welcome import pipeline
+from luthien_stream.config.load import describe, examine
+
+HELP = """Check a configuration without starting anything: keys, types, addresses, routes, policies and their settings, and
+whether it would let strangers spend your keys. One line for each problem; the exit code is 1 if there is any."""
+EPILOG = """\
+examples:
+  luthien-stream validate                 luthien.yaml in this folder
+  luthien-stream validate policies.yaml
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("config", type=Path, nargs="?", metavar="FILE", help="configuration (default: luthien.yaml)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and print."""
+    path = config_path(args)
+    config, problems = examine(path, os.environ, loads(path))
+    for problem in problems:
+        if args.json:
+            print_json({"file": str(path), "line": problem.line, "message": problem.message})
+        else:
+            console().print(describe(path, problem), markup=False)
+    if config is not None and not args.json:
+        where = path or "no luthien.yaml here: the defaults"
+        console().print(f"{where}: good. Policies: {pipeline(config)}", markup=False)
+    return 1 if problems else 0

@@ -1,0 +1,57 @@
+"""What `up` prints when all is ready: where to point a client, and what is in force."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from luthien_stream.cli.common import DEFAULT_DATA
+from luthien_stream.config.instance import Instance
+from luthien_stream.config.model import Config, split_address
+
+TEXT = """
+luthien-stream is ready: {url}
+
+Try it, no key needed:
+
+  curl -sN {url}/v1/chat/completions{key_flag} \\
+    -H 'content-type: application/json' \\
+    -d '{{"model": "demo/echo", "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+Point your agent or SDK at it:
+
+  Claude Code     ANTHROPIC_BASE_URL={url} claude
+  Anthropic SDK   Anthropic(base_url="{url}")
+  OpenAI SDK      OpenAI(base_url="{url}/v1")
+
+Watch it:         luthien-stream tail{data_flag}
+Policies:         {pipeline}
+Data and logs:    {data}
+Stop:             Ctrl-C
+"""
+
+
+def welcome(config: Config, instance: Instance, data: Path) -> str:
+    """The text for people."""
+    named = data != DEFAULT_DATA.absolute()
+    return TEXT.format(
+        url=url(instance.listen),
+        key_flag="" if config.auth.mode == "passthrough" else " -H 'x-luthien-key: YOUR-GATEWAY-KEY'",
+        pipeline=pipeline(config),
+        data=data,
+        data_flag=f" --data {shlex.quote(str(data))}" if named else "",
+    )
+
+
+def url(listen: str) -> str:
+    """The base URL of a listener, as a client on this machine reaches it."""
+    host, port = split_address(listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}"
+
+
+def pipeline(config: Config) -> str:
+    """The pipeline in force, in one line."""
+    if not config.pipeline:
+        return "none: everything passes (name some under `pipeline:` in luthien.yaml)"
+    return " → ".join(use.use + (" (open on error)" if use.on_error == "open" else "") for use in config.pipeline)
