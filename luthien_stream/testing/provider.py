@@ -229,9 +229,11 @@ async def _serve(port: int) -> None:
 def main() -> None:
     """Run the provider as a process until it is ended; its first line is its URL."""
     parser = argparse.ArgumentParser(description="A fake provider for tests and measurements.")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    import uvloop
+
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(parser.parse_args().port))
+        uvloop.run(_serve(parser.parse_args().port))
 
 
 if __name__ == "__main__":
