@@ -1,0 +1,101 @@
+"""The admin listener: for people and tools, never for the agent. A bearer token from the data folder opens it."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from luthien_stream import __version__
+from luthien_stream.edge.auth import secret_of
+from luthien_stream.edge.call import Call
+from luthien_stream.edge.edge import Edge
+
+TOKEN_FILE = "admin-token"
+_Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def admin_token(data: Path) -> str:
+    """Return the token of a data folder; make it, readable by its owner only, if there is none."""
+    path = data / TOKEN_FILE
+    if not path.exists():
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = data / f".{TOKEN_FILE}.{secrets.token_hex(4)}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(32) + "\n")
+        draft.replace(path)
+    return path.read_text().strip()
+
+
+class AdminServer:
+    """Answers about one edge."""
+
+    def __init__(self, edge: Edge, token: str) -> None:
+        self._edge = edge
+        self._token = token.encode()
+        self._runner: web.AppRunner | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Start to listen; return the port. Raises `OSError` where the address cannot be had."""
+        app = web.Application(middlewares=[web.middleware(self._guard)])
+        app.router.add_get("/luthien/api/status", self._status)
+        app.router.add_get("/luthien/api/calls", self._calls)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _guard(self, request: web.Request, handler: _Next) -> web.StreamResponse:
+        sent = secret_of(request.headers.get("authorization", "")).encode("utf-8", "replace")
+        if not hmac.compare_digest(sent, self._token):
+            return _json({"error": f"Send `Authorization: Bearer TOKEN` with the token in {TOKEN_FILE}"}, 401)
+        return await handler(request)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        edge = self._edge
+        return _json(
+            {
+                "version": __version__,
+                "edge": edge.id,
+                "uptime_s": round(time.time() - edge.started_at, 1),
+                "open_calls": len(edge.calls),
+                "pipeline": edge.version,
+                "stage": edge.stage,
+                "ready": not edge.admission.not_ready,
+                "reason": edge.admission.not_ready,
+                "waiting_s": round(edge.admission.waiting_s(), 1),
+            }
+        )
+
+    async def _calls(self, request: web.Request) -> web.Response:
+        return _json({"calls": [_shown(call) for call in list(self._edge.calls.values())]})
+
+
+def _shown(call: Call) -> dict[str, Any]:
+    return {
+        "call_id": call.id,
+        "session": call.asked.published.session,
+        "format": call.asked.format,
+        "model": call.asked.view.model,
+        "provider": call.asked.route.name,
+        "streamed": call.asked.view.streamed,
+        "way": "relayed" if call.relayed else "policed",
+        "age_s": round(time.monotonic() - call.began_at, 1),
+        "bytes": call.delivery.bytes,
+        "held": call.held_until > 0,
+    }
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")

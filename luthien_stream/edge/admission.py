@@ -1,0 +1,103 @@
+"""Whether the edge takes a new call: decided from facts that are gathered beside the calls, never by waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Literal
+
+import structlog
+
+from luthien_stream.bus.port import Bus
+from luthien_stream.edge.call import Call
+from luthien_stream.edge.refusals import NotNow
+from luthien_stream.errors import BusError
+
+log = structlog.get_logger()
+
+FULL = 0.85
+"""Share of the log's memory above which nothing new is taken."""
+BEHIND_S = 10.0
+"""How long the stage may answer nobody while calls wait."""
+BEHIND_CALLS = 8
+"""So many must wait: one alone may rightly wait for a judge."""
+STALE_S = 6.0
+"""Facts older than this are no facts: the log does not answer."""
+LOOK_AGAIN_S = 0.25
+"""Least time between two looks for a worker."""
+Way = Literal["policed", "bypassed"]
+
+
+class Admission:
+    """The facts about log and workers, and what they mean for a call."""
+
+    def __init__(self, bus: Bus, calls: Collection[Call], *, stage: str, open_stage: bool) -> None:
+        """`stage`: key of the pipeline's stage, empty for none; `open_stage`: all its policies are `on_error: open`."""
+        self._bus, self._calls, self._stage, self._open = bus, calls, stage, open_stage
+        self._answered_at = -STALE_S
+        self._looked_at = 0.0
+        self._full = False
+        self._behind = False
+        self.draining = False
+        self.served = not stage
+        """A live worker serves the stage."""
+
+    async def look(self) -> None:
+        """Gather the facts once. Raises nothing: no answer is a fact."""
+        self._looked_at = time.monotonic()
+        self._behind = self.waiting_s() > BEHIND_S
+        try:
+            used, limit = await self._bus.memory()
+            workers = await self._bus.alive("worker") if self._stage else {}
+        except BusError as error:
+            log.warning("log_does_not_answer", error=type(error).__name__)
+            return
+        self._answered_at = time.monotonic()
+        self._full = limit > 0 and used >= FULL * limit
+        if self._stage:
+            self.served = any(self._stage in facts.get("stages", "").split(",") for facts in workers.values())
+
+    async def admit(self) -> Way:
+        """Say which way a new call goes. Raises `NotNow`."""
+        if (not self.served or not self.log_answers) and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            await self.look()
+        reason = self.closed_because
+        if reason:
+            raise NotNow(reason)
+        if self.served and not self._behind:
+            return "policed"
+        if self._open:
+            return "bypassed"
+        if not self.served:
+            raise NotNow("No policy worker serves this gateway's pipeline: start one with `luthien-stream worker`")
+        raise NotNow("The policy workers are behind: try again")
+
+    @property
+    def log_answers(self) -> bool:
+        """The log has answered of late."""
+        return time.monotonic() - self._answered_at < STALE_S
+
+    @property
+    def closed_because(self) -> str:
+        """Why nothing at all is taken; empty if it is."""
+        if self.draining:
+            return "The gateway is shutting down"
+        if not self.log_answers:
+            return "The log (Redis) cannot be reached: calls are not taken without a record"
+        if self._full:
+            return "The log (Redis) is nearly full: raise maxmemory or wait until calls have ended"
+        return ""
+
+    @property
+    def not_ready(self) -> str:
+        """Why `/readyz` says no; empty if it says yes."""
+        if self.closed_because or self.served or self._open:
+            return self.closed_because
+        return "No policy worker serves this gateway's pipeline"
+
+    def waiting_s(self) -> float:
+        """For how long the stage has answered nobody while at least `BEHIND_CALLS` wait for its first word."""
+        waiting = [call.began_at for call in self._calls if not call.relayed and not call.outputs and not call.over]
+        if len(waiting) < BEHIND_CALLS:
+            return 0.0
+        return time.monotonic() - max(min(waiting), max(call.answered_at for call in self._calls))

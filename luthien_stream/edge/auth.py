@@ -1,0 +1,73 @@
+"""Who calls, and which credential goes to the provider.
+
+A gateway key never leaves the gateway. A client's own credential goes only to a provider that is marked `passthrough`
+and speaks the client's format; every other route needs the provider's configured key.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from luthien_stream.config.model import Auth, FormatName, Key, Provider
+from luthien_stream.edge.refusals import Unauthenticated
+from luthien_stream.events.log import Header
+
+GATEWAY_HEADER = "x-luthien-key"
+OWN_HEADERS = ("authorization", "x-api-key", "api-key")
+"""Where clients put their credential for a provider; a gateway key may be in the first two as well."""
+
+
+class Caller(Struct, frozen=True):
+    """Who sent a request."""
+
+    key: str = ""
+    """The name of the gateway key, empty if none was needed."""
+    own: tuple[Header, ...] = ()
+    """The client's own credential headers, as they came."""
+
+
+def authenticate(auth: Auth, headers: Mapping[str, str]) -> Caller:
+    """Return who calls. `headers` has lower-case names. Raises `Unauthenticated`."""
+    own = tuple((name, headers[name]) for name in OWN_HEADERS if headers.get(name))
+    if auth.mode == "passthrough":
+        return Caller("", own)
+    name, found = _gateway_key(auth.keys, headers)
+    if found is None:
+        raise Unauthenticated(
+            f"No valid gateway key: send it as `Authorization: Bearer KEY`, `x-api-key: KEY` or `{GATEWAY_HEADER}: KEY`"
+        )
+    kept = tuple(h for h in own if not hmac.compare_digest(secret_of(h[1]).encode(), found.encode()))
+    return Caller(name, kept if auth.mode == "both" else ())
+
+
+def provider_headers(name: str, provider: Provider, format: FormatName, caller: Caller) -> list[Header]:
+    """The credential headers for a provider. Raises `Unauthenticated` where there is none that may go to it."""
+    passed = provider.passthrough and format in provider.formats
+    if passed and caller.own:
+        return list(caller.own)
+    if provider.api_key:
+        if format == "anthropic_messages":
+            return [("x-api-key", provider.api_key)]
+        return [("authorization", f"Bearer {provider.api_key}")]
+    if passed:
+        return []
+    raise Unauthenticated(f"The gateway has no key for the provider {name!r}: set `providers.{name}.api_key`")
+
+
+def secret_of(value: str) -> str:
+    """The secret in a credential header's value: what follows `Bearer`, `Basic` and the like."""
+    scheme, space, rest = value.strip().partition(" ")
+    return rest.strip() if space and scheme.isalpha() else value.strip()
+
+
+def _gateway_key(keys: tuple[Key, ...], headers: Mapping[str, str]) -> tuple[str, str | None]:
+    sent = [secret_of(headers[name]) for name in (GATEWAY_HEADER, "authorization", "x-api-key") if headers.get(name)]
+    name, found = "", None
+    for key in keys:
+        for one in sent:
+            if hmac.compare_digest(key.key.encode(), one.encode()):
+                name, found = key.name, one
+    return name, found

@@ -1,0 +1,297 @@
+"""One call that this edge owns: its state between the client, the provider and the log. Nothing here waits.
+
+Two ways lead through it. *Policed*: the provider's frames go to the stage's partition, and what the stage releases
+goes to the client. *Relayed*, where no policy sees the answer: the frames go to the client at once and to the edge's own
+inbox, for the record. `serve` drives it from the client's side, `provider` from the other, `inbox` brings the stage's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from luthien_stream.core.accept import TAKEN, Intake
+from luthien_stream.edge import failure
+from luthien_stream.edge.asked import Asked
+from luthien_stream.edge.credit import WINDOW, Credit
+from luthien_stream.edge.delivery import Delivery
+from luthien_stream.edge.failure import Failure, Left
+from luthien_stream.edge.line import Line, microseconds
+from luthien_stream.events import log
+from luthien_stream.events.log import AnyEvent, Header, Slip, Terminal
+
+Kind = Literal["frame", "rest", "body"]
+
+
+class Head(Struct, frozen=True):
+    """Status and headers of the provider's answer, as they came."""
+
+    status: int
+    headers: tuple[Header, ...]
+    streamed: bool
+
+
+class Lines(Struct, frozen=True):
+    """Where a call's events go: `stage` to its partition, `copies` and `notes` to the edge's own inbox."""
+
+    stage: Line
+    copies: Line
+    notes: Line
+
+
+class Call:
+    """See the module."""
+
+    def __init__(
+        self, id: str, asked: Asked, slip: Slip, lines: Lines, delivery: Delivery, *, deadline: int, inbox_from: str
+    ) -> None:
+        """`deadline` is in microseconds since 1970; `inbox_from` is where the edge's inbox stands now."""
+        self.id, self.asked, self.slip, self.delivery = id, asked, slip, delivery
+        self.deadline, self.inbox_from, self.lines = deadline, inbox_from, lines
+        self.line = lines.stage if slip.hops else lines.copies
+        """Where the original lane goes."""
+        self.relayed = not slip.hops
+        """The provider's frames go straight to the client."""
+        self.wake = asyncio.Event()
+        """Something has happened that the client's side must act on."""
+        self.released: log.RequestReleased | None = None
+        self.head: Head | None = None
+        self.frames: list[bytes] = []
+        """What the client is to get and has not been given yet."""
+        self.whole = False
+        """The answer is one body, not a stream of frames."""
+        self.last = -1
+        """Ordinal of the last event of the final lane that was given to the client."""
+        self.final: Terminal | None = None
+        self.failure: Failure | None = None
+        self.left: Left = "complete"
+        self.original_over = False
+        self.commit_early = False
+        self.reader: asyncio.Task[None] | None = None
+        self.held_until = 0
+        """Deadline of a hold, microseconds since 1970; 0 while nobody is asked."""
+        self.outputs = 0
+        """Events taken from the stage: progress for the watchdog."""
+        self.began_at = time.monotonic()
+        self.answered_at = 0.0
+        """When the stage said its first word."""
+        self._intake = Intake(slip.final_by if slip.final_by != "edge" else _source(slip))
+        self._checker = asked.lens.checker()
+        self._made = False
+        """A frame was changed or made: from here on a violation is our own fault."""
+        self.credit = Credit(delivery)
+
+    # from the stage
+    def offer(self, src: str, event: AnyEvent) -> None:
+        """Take an event that came over the inbox."""
+        if type(event) is log.ChunkSeen:
+            self.outputs += self.credit.see(event.upto)
+            return
+        if self.over or event.n < 0:
+            return
+        outcome = self._intake.accept(src, event)
+        if outcome == "splice":
+            self.abandon(failure.SPLICE)
+        if outcome != TAKEN:
+            return
+        if not self.outputs:
+            self.answered_at = time.monotonic()
+        self.outputs += 1
+        if type(event) is log.ChunkReleased:
+            self._take_chunk(event)
+        else:
+            self._take(event)
+
+    def flush(self) -> None:
+        """Give the client what has come."""
+        if self.whole or not self.frames:
+            return
+        if self.delivery.begun:
+            self.delivery.write(self.take_frames())
+        else:
+            self.wake.set()
+
+    def take_frames(self) -> list[bytes]:
+        """Hand over what waits for the client, with its own secrets in it again."""
+        frames, self.frames = self.frames, []
+        if self.asked.vault.answered:
+            return [self.asked.vault.unmask(frame) for frame in frames]
+        return frames
+
+    def _take_chunk(self, event: log.ChunkReleased) -> None:
+        if event.kind == "body":
+            self.whole = True
+        elif not self._passes(event):
+            return
+        self.frames.append(event.frame)
+        self.last = event.n
+
+    def _take(self, event: AnyEvent) -> None:
+        match event:
+            case log.RequestReleased():
+                self.released = event
+                self.held_until = 0
+                if "response" not in self.slip.hops[0].phases:
+                    self.relayed, self.line = True, self.lines.copies
+                    self.line.n = self.lines.stage.n
+                self.wake.set()
+            case log.ResponseCompleted() | log.ResponseFailed() | log.ResponseAborted():
+                self.finish(event)
+                if self.reader is not None:
+                    self.cancel_original("final_lane_ended")
+            case log.CallHeld():
+                self.held_until = event.deadline
+            case _:
+                self.held_until = 0
+
+    def _passes(self, event: log.ChunkReleased) -> bool:
+        if event.of < 0:
+            self._made = True
+        for found in self._checker.frame(event.frame) if event.kind == "frame" else ():
+            self.lines.notes.put(
+                log.ProtocolViolated(
+                    call=self.id,
+                    rule=found.rule,
+                    message=found.message,
+                    by="stage" if self._made else "provider",
+                    at=event.n,
+                )
+            )
+            if self._made:
+                self.abandon(failure.violation(found.message))
+                return False
+        return True
+
+    # from the provider
+    def start(self, head: Head) -> None:
+        """The provider has answered with its status."""
+        self.head = head
+        self.line.put(
+            log.ResponseStarted(
+                call=self.id,
+                status=head.status,
+                headers=self.asked.vault.mask_headers(head.headers),
+                provider=self.asked.route.name,
+                model=self.asked.route.model,
+                streamed=head.streamed,
+            )
+        )
+
+    def took(self, frames: Sequence[bytes], kind: Kind = "frame") -> None:
+        """Frames came from the provider."""
+        mask = self.asked.vault.mask_answer
+        frames = [mask(frame) for frame in frames]
+        last = self.line.put_chunks(frames, kind)
+        if not self.relayed:
+            self.credit.sent = last + 1
+        elif not self.over:
+            self.frames += frames
+            self.last = last
+            self.whole = kind == "body"
+            self.flush()
+
+    def end_original(self, terminal: Terminal) -> None:
+        """The provider's answer has ended, well or not."""
+        if self.original_over:
+            return
+        self.original_over = True
+        self.line.put(terminal)
+        if self.relayed:
+            self.finish(terminal)
+
+    async def room(self) -> None:
+        """Wait until the stage, the client and the log have caught up."""
+        await self.credit.room()
+        await self.line.outbox.room()
+
+    @property
+    def unanswered(self) -> int:
+        """Events that the stage owes an answer to; few may rightly be silent for long."""
+        if self.relayed or self.over:
+            return 0
+        if self.released is None or self.original_over:
+            return WINDOW
+        return self.credit.unseen
+
+    # the end
+    @property
+    def over(self) -> bool:
+        """Nothing more will come for the client."""
+        return self.final is not None or self.failure is not None
+
+    def finish(self, terminal: Terminal) -> None:
+        """The final lane has ended."""
+        if self.over:
+            return
+        self.final, self.failure = terminal, failure.failure_of(terminal)
+        self.credit.open = True
+        if self.failure is not None:
+            self.left = self.failure.left
+        self.wake.set()
+
+    def abandon(self, why: Failure) -> None:
+        """End the call from here: the stage is asked to end it too, and its outputs are ignored from now on."""
+        if self.over:
+            return
+        self.failure, self.left = why, why.left
+        self.credit.open = True
+        if not self.relayed:
+            # Without an ordinal: a request to the stage, which decides what becomes of it.
+            self.line.outbox.put(
+                log.ResponseAborted(
+                    call=self.id, time=microseconds(), lane="original", reason=why.error, delivered=self.last
+                )
+            )
+        if self.reader is not None:
+            self.cancel_original(why.error)
+        self.wake.set()
+
+    def leave(self, reason: str) -> None:
+        """The client has gone."""
+        if self.left == "complete":
+            self.left = "disconnected"
+        self.cancel_original(reason)
+        if not self.over:
+            self.final = log.ResponseAborted(call=self.id, lane="final", reason=reason)
+
+    def cancel_original(self, why: str) -> None:
+        """Stop reading the provider."""
+        if self.original_over:
+            return
+        self.original_over = True
+        if self.reader is not None:
+            self.reader.cancel()
+            self.line.put(log.UpstreamCancelled(call=self.id, why=why))
+        self.line.put(log.ResponseAborted(call=self.id, lane="original", reason=why))
+
+    def close(self) -> None:
+        """Write the last words to the record."""
+        if self.relayed:
+            self.lines.notes.put(self._final_words())
+        self.lines.notes.put(
+            log.ResponseDelivered(call=self.id, last=self.last, bytes=self.delivery.bytes, left=self.left)
+        )
+
+    def inject(self, frame: bytes, why: str) -> None:
+        """Write a frame of the edge's own to the client."""
+        self.delivery.write((frame,))
+        self.lines.notes.put(log.FrameInjected(call=self.id, frame=frame, why=why, after=self.last + 1))
+
+    def _final_words(self) -> Terminal:
+        match self.final:
+            case log.ResponseCompleted(reason=reason, usage=usage):
+                return log.ResponseCompleted(call=self.id, lane="final", reason=reason, usage=usage)
+            case log.ResponseFailed(error=error, message=message, status=status):
+                return log.ResponseFailed(call=self.id, lane="final", error=error, message=message, status=status)
+            case log.ResponseAborted(reason=reason):
+                return log.ResponseAborted(call=self.id, lane="final", reason=reason, delivered=self.last)
+        why = self.failure or failure.LOG_LOST
+        return log.ResponseFailed(call=self.id, lane="final", error=why.error, message=why.message, status=why.status)
+
+
+def _source(slip: Slip) -> str:
+    return f"stage:{slip.hops[-1].stage}" if slip.hops else ""

@@ -1,0 +1,89 @@
+"""The client's end of a call: status and headers once, then bytes, written without waiting for the client.
+
+What a slow client has not taken lies in the socket's buffer; `unsent` tells how much, and the call stops reading the
+provider before it is too much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from aiohttp import HttpVersion11, web
+from multidict import CIMultiDict
+
+DRAIN_S = 60.0
+"""How long a client may take for the last bytes."""
+
+
+class Delivery:
+    """One streamed HTTP answer. Bytes leave in the order of the calls; nothing but `begin` and `end` waits."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._response: web.StreamResponse | None = None
+        self._chunked = request.version >= HttpVersion11
+        self.bytes = 0
+        """Bytes of content written."""
+        self.wrote_at = time.monotonic()
+
+    @property
+    def begun(self) -> bool:
+        """Status and headers have been sent."""
+        return self._response is not None
+
+    async def begin(self, status: int, headers: CIMultiDict[str]) -> None:
+        """Send status and headers."""
+        headers["Cache-Control"] = "no-cache"
+        headers["X-Accel-Buffering"] = "no"
+        response = web.StreamResponse(status=status, headers=headers)
+        if self._chunked:
+            response.enable_chunked_encoding()
+        await response.prepare(self._request)
+        self._response = response
+        self.wrote_at = time.monotonic()
+
+    async def whole(self, response: web.Response) -> web.StreamResponse:
+        """Send an answer that is not streamed, and wait until the client has it. Raises `TimeoutError`."""
+        async with asyncio.timeout(DRAIN_S):
+            await response.prepare(self._request)
+            await response.write_eof()
+        self.bytes = len(response.body) if isinstance(response.body, bytes) else 0
+        return response
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Write whole frames as one HTTP chunk. A client that has gone is found by its connection, not here."""
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        transport = self._request.transport
+        if not data or transport is None or transport.is_closing():
+            return
+        # Straight to the transport: the response's own `write` may wait for the client.
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self.bytes += len(data)
+        self.wrote_at = time.monotonic()
+
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet."""
+        transport = self._request.transport
+        return transport.get_write_buffer_size() if isinstance(transport, asyncio.Transport) else 0
+
+    async def end(self) -> web.StreamResponse:
+        """End the answer as it should, and wait until the client has it. Raises `TimeoutError`."""
+        assert self._response is not None
+        async with asyncio.timeout(DRAIN_S):
+            await self._response.write_eof()
+        return self._response
+
+    def break_off(self) -> web.StreamResponse:
+        """Close the connection without the end, after what was written: the client must not take it for complete."""
+        assert self._response is not None
+        if self._request.transport is not None:
+            self._request.transport.close()
+        return self._response
+
+    def abort(self) -> None:
+        """Close the connection now and drop what the client has not taken."""
+        transport = self._request.transport
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()

@@ -1,0 +1,229 @@
+"""One edge: takes requests, opens calls, and owns what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+
+from luthien_stream import __version__
+from luthien_stream.bus.port import Bus
+from luthien_stream.config.model import Config, FormatName
+from luthien_stream.core.lens import Lens
+from luthien_stream.core.partition import partition_of
+from luthien_stream.edge import dialect, failure
+from luthien_stream.edge.admission import Admission, Way
+from luthien_stream.edge.asked import Asked
+from luthien_stream.edge.beats import Beats
+from luthien_stream.edge.call import Call, Lines
+from luthien_stream.edge.delivery import Delivery
+from luthien_stream.edge.ids import new_call
+from luthien_stream.edge.inbox import Inbox
+from luthien_stream.edge.ingress import Ingress
+from luthien_stream.edge.line import Line, microseconds
+from luthien_stream.edge.outboxes import Outboxes
+from luthien_stream.edge.provider import Providers
+from luthien_stream.edge.refusals import NotNow, Refusal
+from luthien_stream.edge.routing import Router
+from luthien_stream.edge.serve import serve
+from luthien_stream.edge.watch import Watch
+from luthien_stream.errors import BusError
+from luthien_stream.events import log
+from luthien_stream.events.log import Hop, Slip
+from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.upstream.port import Upstream
+
+logger = structlog.get_logger()
+
+CLAIM_BYTES = 32 * 1024
+"""Bodies over this are stored once and named by their digest."""
+BODY_TTL_MS = 3600 * 1000
+CALL_S = 3600.0
+"""How long a call may take."""
+FLUSH_S = 5.0
+"""How long the last events may take to be written when the edge stops."""
+
+
+class Edge:
+    """See the module. Made inside a running loop; `start` before the first request, `stop` after the last."""
+
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        pipeline: Pipeline | None,
+        lenses: Mapping[str, Lens],
+        native: Upstream,
+        demo: Upstream,
+    ) -> None:
+        self.id = secrets.token_hex(6)
+        """The incarnation: another one for every start."""
+        self.lenses = lenses
+        self.pipeline = pipeline
+        self.calls: dict[str, Call] = {}
+        self.router = Router(config)
+        self.ingress = Ingress(config.auth, self.router, lenses, pipeline)
+        self.providers = Providers(self.router, bus, native, demo)
+        self._bus = bus
+        self.version = pipeline.version if pipeline is not None else ""
+        """The pipeline's version, empty for none."""
+        self.stage = pipeline.stage if pipeline is not None else ""
+        """The key of the pipeline's stage, empty for none."""
+        self._phases = tuple(pipeline.phases) if pipeline is not None else ()
+        calls = self.calls.values()
+        self.outboxes = Outboxes(bus, self.id, self.stage, self._lost)
+        self.inbox = Inbox(bus, self.id, self.calls)
+        self.admission = Admission(
+            bus, calls, stage=self.stage, open_stage=pipeline is not None and pipeline.fails_open
+        )
+        self.watch = Watch(calls)
+        self.beats = Beats(
+            bus,
+            self.id,
+            self.inbox,
+            self.outboxes,
+            self.admission,
+            calls,
+            self._facts,
+            recorded=config.database != "none",
+        )
+        self.started_at = time.time()
+        self._upstreams = (native, demo)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to live in the log; it need not answer yet."""
+        self.outboxes.start()
+        self._tasks = [
+            asyncio.create_task(self.beats.run(), name="beats"),
+            asyncio.create_task(self.watch.run(), name="watch"),
+        ]
+        if self.stage:
+            self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
+
+    async def stop(self, drain_s: float) -> None:
+        """Take nothing new, let calls end within `drain_s`, end the others with a typed error, write the last events."""
+        self.admission.draining = True
+        if not await self._emptied(drain_s):
+            logger.warning("calls_ended_at_stop", calls=len(self.calls))
+            for call in list(self.calls.values()):
+                call.abandon(failure.STOPPING)
+            await self._emptied(FLUSH_S)
+        self.inbox.stopped = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.outboxes.close(FLUSH_S)
+        if self._reader is not None:
+            await asyncio.wait({self._reader}, timeout=FLUSH_S)
+        await self.beats.leave()
+        for upstream in self._upstreams:
+            await upstream.close()
+
+    async def answer(self, request: web.Request, format: FormatName) -> web.StreamResponse:
+        """Serve one request to a model."""
+        id, lens = new_call(), self.lenses[format]
+        try:
+            if self.admission.closed_because:
+                await self.admission.admit()
+            asked = await self.ingress.read(request, format)
+            way = await self.admission.admit()
+            call = await self._open(id, asked, way, request)
+        except Refusal as refusal:
+            return self._refuse(request, lens, refusal, id, format)
+        except BusError as error:
+            logger.warning("call_not_taken", call=id, error=type(error).__name__)
+            return dialect.refused(lens, NotNow("The log (Redis) cannot be written: no call without a record"), id)
+        self.calls[id] = call
+        self._idle.clear()
+        try:
+            return await serve(call, self.providers)
+        finally:
+            del self.calls[id]
+            if not self.calls:
+                self._idle.set()
+
+    async def _open(self, id: str, asked: Asked, way: Way, request: web.Request) -> Call:
+        slip = self._slip(id, way)
+        deadline = microseconds() + int(CALL_S * 1e6)
+        stage = self.outboxes.stage[slip.hops[0].partition] if slip.hops else self.outboxes.copies
+        lines = Lines(Line(id, stage), Line(id, self.outboxes.copies), Line(id, self.outboxes.notes))
+        call = Call(id, asked, slip, lines, Delivery(request), deadline=deadline, inbox_from=self.inbox.position)
+        received = self._received(call, deadline)
+        if received.body_size > CLAIM_BYTES:
+            received.body_ref, received.body = hashlib.sha256(received.body).hexdigest(), b""
+            await self._bus.put_body(received.body_ref, asked.published.body, ttl_ms=BODY_TTL_MS)
+        call.line.put(received)
+        if way == "bypassed":
+            call.line.put(log.PolicyBypassed(call=id, at=0, why="no worker answers; all policies are on_error: open"))
+        return call
+
+    def _received(self, call: Call, deadline: int) -> log.RequestReceived:
+        asked, shown = call.asked, call.asked.published
+        return log.RequestReceived(
+            call=call.id,
+            edge=self.id,
+            slip=call.slip,
+            format=asked.format,
+            path=asked.path,
+            query=shown.query,
+            headers=shown.headers,
+            body=shown.body,
+            body_size=len(shown.body),
+            model=asked.view.model,
+            streamed=asked.view.streamed,
+            session=shown.session,
+            key=asked.key,
+            client=shown.client,
+            deadline=deadline,
+        )
+
+    def _slip(self, call: str, way: Way) -> Slip:
+        if not self._phases:
+            return Slip()
+        if way == "bypassed":
+            return Slip(version=self.version)
+        hop = Hop(stage=self.stage, partition=partition_of(call), phases=self._phases)
+        final_by = f"stage:{self.stage}" if "response" in self._phases else "edge"
+        return Slip(version=self.version, hops=(hop,), final_by=final_by)
+
+    def _refuse(
+        self, request: web.Request, lens: Lens, refusal: Refusal, id: str, format: FormatName
+    ) -> web.StreamResponse:
+        logger.info("request_refused", call=id, error=refusal.error, status=refusal.status, path=request.path)
+        if refusal.recorded and not self.admission.closed_because:
+            # Its body and headers may hold credentials that could not be found: they are not published.
+            received = log.RequestReceived(call=id, edge=self.id, slip=Slip(), format=format, path=request.path)
+            Line(id, self.outboxes.copies).put(received)
+            line = Line(id, self.outboxes.notes)
+            line.put(
+                log.ResponseFailed(
+                    call=id, lane="final", error=refusal.error, message=str(refusal), status=refusal.status
+                )
+            )
+            line.put(log.ResponseDelivered(call=id, last=-1, bytes=0, left="error"))
+        return dialect.refused(lens, refusal, id)
+
+    def _lost(self, calls: set[str]) -> None:
+        for id in calls & self.calls.keys():
+            self.calls[id].abandon(failure.LOG_LOST)
+
+    async def _emptied(self, within_s: float) -> bool:
+        """Wait until no call is open; False if that takes longer."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _facts(self) -> dict[str, str]:
+        return {"version": __version__, "stage": self.stage, "calls": str(len(self.calls))}

@@ -1,0 +1,86 @@
+"""What the stages send back: one loop reads the edge's inbox for all calls, and nothing in it waits for a client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from luthien_stream.bus import keys
+from luthien_stream.bus.port import START, Bus, Entry, Reader
+from luthien_stream.edge.call import Call
+from luthien_stream.errors import BusError, PackError
+from luthien_stream.events import pack
+from luthien_stream.events.log import AnyEvent
+
+log = structlog.get_logger()
+
+ENTRIES = 64
+"""Entries of one read, at most."""
+BLOCK_MS = 1000
+PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+
+
+class Inbox:
+    """Reads from the beginning of the inbox, whose name is this process's own."""
+
+    def __init__(self, bus: Bus, edge: str, calls: Mapping[str, Call]) -> None:
+        """`calls` is a live view of the open ones."""
+        self._bus = bus
+        self.stream = keys.inbox(edge)
+        self._calls = calls
+        self._own = tuple(_beginning(f"{kind}:{edge}") for kind in ("edge", "record"))
+        self.position = START
+        """The last entry that was taken."""
+        self.stopped = False
+
+    async def run(self) -> None:
+        """Read until `stopped`."""
+        pause = PAUSE_S
+        while not self.stopped:
+            try:
+                async with self._bus.reader() as reader:
+                    while not self.stopped:
+                        await self._read(reader)
+                        pause = PAUSE_S
+            except BusError as error:
+                log.warning("inbox_unreadable", error=type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _read(self, reader: Reader) -> None:
+        entries = await reader.read({self.stream: self.position}, count=ENTRIES, block_ms=BLOCK_MS)
+        if entries:
+            self.take(entries)
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Hand entries to their calls, then let each call write once."""
+        touched: dict[str, Call] = {}
+        calls = self._calls
+        for entry in entries:
+            self.position = entry.id
+            if entry.raw.startswith(self._own):
+                continue
+            for src, event in _events(entry):
+                call = calls.get(event.call)
+                if call is not None:
+                    call.offer(src, event)
+                    touched[call.id] = call
+        for call in touched.values():
+            call.flush()
+
+
+def _events(entry: Entry) -> Iterable[tuple[str, AnyEvent]]:
+    try:
+        found = pack.decode(entry.raw)
+    except PackError as error:
+        log.error("inbox_entry_unreadable", entry=entry.id, error=str(error))
+        return ()
+    return ((found.src, event) for event in found.events)
+
+
+def _beginning(src: str) -> bytes:
+    """The first bytes of every pack of a source: its own copies are not decoded again."""
+    return pack.encode(src, ()).removesuffix(b"\xa6events\x90")

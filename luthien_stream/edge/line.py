@@ -1,0 +1,44 @@
+"""A call's numbered line to one stream: what it puts carries ordinals without holes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from luthien_stream.bus.outbox import Outbox
+from luthien_stream.events.log import ChunkReceived, LogEvent
+
+
+def microseconds() -> int:
+    """The wall clock, microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Line:
+    """Events of one call from one source."""
+
+    __slots__ = ("call", "n", "outbox")
+
+    def __init__(self, call: str, outbox: Outbox) -> None:
+        self.call = call
+        self.outbox = outbox
+        self.n = 0
+        """The next ordinal."""
+
+    def put(self, event: LogEvent) -> int:
+        """Number an event, give it its time, and send it. Returns its ordinal."""
+        n = event.n = self.n
+        event.time = microseconds()
+        self.n = n + 1
+        self.outbox.put(event)  # type: ignore[arg-type]
+        return n
+
+    def put_chunks(self, frames: Sequence[bytes], kind: Literal["frame", "rest", "body"]) -> int:
+        """Send what one read of the provider gave. Returns the last ordinal."""
+        call, n, put, now = self.call, self.n, self.outbox.put, microseconds()
+        for frame in frames:
+            put(ChunkReceived(call=call, n=n, time=now, frame=frame, kind=kind))
+            n += 1
+        self.n = n
+        return n - 1

@@ -1,0 +1,78 @@
+"""Why the edge does not serve a request: one type a reason, with its HTTP status and its name in the record."""
+
+from __future__ import annotations
+
+from luthien_stream.errors import ClientError, LuthienError
+
+
+class Refusal(ClientError):
+    """The request is not served."""
+
+    error = "request_invalid"
+    retry_after: int | None = None
+    """Seconds, for the header of that name."""
+    recorded = True
+    """Whether it is written to the log: what an unknown sender can cause without end is not."""
+
+
+class RequestInvalid(Refusal):
+    """The request cannot be read."""
+
+
+class OptionClosed(Refusal):
+    """The request asks for something that the configured policies could not see."""
+
+    error = "option_closed"
+
+
+class ThreadClosed(OptionClosed):
+    """This gateway needs the whole conversation in each request: `thread` is not supported."""
+
+
+class Unauthenticated(Refusal):
+    """No valid credential was sent."""
+
+    status = 401
+    error = "unauthenticated"
+    recorded = False
+
+
+class ModelUnknown(Refusal):
+    """The model is not configured."""
+
+    status = 404
+    error = "model_unknown"
+
+
+class PathUnknown(Refusal):
+    """This path is not served."""
+
+    status = 404
+    error = "path_unknown"
+    recorded = False
+
+
+class TooLarge(Refusal):
+    """The request's body is over the limit."""
+
+    status = 413
+    error = "request_too_large"
+    recorded = False
+
+
+class NotNow(Refusal):
+    """The gateway cannot take calls now."""
+
+    status = 503
+    error = "gateway_unavailable"
+    retry_after = 2
+    recorded = False
+
+
+REQUEST_ERRORS = (ClientError,)
+"""What `Lens.request` raises."""
+
+
+def name_of(error: LuthienError) -> str:
+    """The error's name in the record."""
+    return str(getattr(error, "error", "request_invalid"))

@@ -1,0 +1,114 @@
+"""The public listener: which path goes where, and a refusal in the client's dialect for every other one."""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from luthien_stream.config.model import FormatName
+from luthien_stream.edge import dialect, wire
+from luthien_stream.edge.doors import path_closed
+from luthien_stream.edge.edge import Edge
+from luthien_stream.edge.ids import new_call
+from luthien_stream.edge.ingress import MAX_BODY
+from luthien_stream.edge.models import Models
+from luthien_stream.edge.refusals import PathUnknown
+from luthien_stream.errors import LuthienError
+
+log = structlog.get_logger()
+
+STOP_S = 1.0
+"""How long connections may take to close once all calls have ended."""
+
+
+class Server:
+    """The HTTP of one edge."""
+
+    def __init__(self, edge: Edge, models: Models) -> None:
+        self._edge = edge
+        self._models = models
+        self._runner: web.AppRunner | None = None
+
+    async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> int:
+        """Start to listen; return the port. Raises `OSError` where the address cannot be had."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_get("/v1/models", self._list_models, allow_head=False)
+        app.router.add_get("/v1/models/{id:.+}", self._show_model, allow_head=False)
+        app.router.add_get("/", self._hello)
+        app.router.add_head("/api/hello", self._hello)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/livez", self._live)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_route("*", "/{path:.*}", self._closed)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=STOP_S, auto_decompress=True
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, reuse_port=reuse_port or None, backlog=1024)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop_listening(self) -> None:
+        """Take no new connection; those that are open go on."""
+        if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._edge.answer(request, "openai_chat")
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        return await self._edge.answer(request, "anthropic_messages")
+
+    async def _list_models(self, request: web.Request) -> web.StreamResponse:
+        format = wire.format_of(request.path, _names(request))
+        try:
+            return await self._models.all(request, format)
+        except LuthienError as error:
+            return self._refused(format, error)
+
+    async def _show_model(self, request: web.Request) -> web.StreamResponse:
+        format = wire.format_of(request.path, _names(request))
+        try:
+            return await self._models.one(request, format, request.match_info["id"])
+        except LuthienError as error:
+            return self._refused(format, error)
+
+    async def _closed(self, request: web.Request) -> web.StreamResponse:
+        format = wire.format_of(request.path, _names(request))
+        return self._refused(format, PathUnknown(path_closed(request.method, request.path)))
+
+    async def _hello(self, request: web.Request) -> web.Response:
+        return web.json_response({"service": "luthien-stream"})
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        reason = self._edge.admission.not_ready
+        return _status(reason, 503 if reason else 200)
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return _status(self._edge.admission.not_ready, 200)
+
+    def _refused(self, format: FormatName, error: LuthienError) -> web.Response:
+        call = new_call()
+        log.info("request_refused", call=call, error=str(getattr(error, "error", "")))
+        return dialect.refused(self._edge.lenses[format], error, call)
+
+
+def _status(reason: str, status: int) -> web.Response:
+    body = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+
+
+def _names(request: web.Request) -> set[str]:
+    return {name.lower() for name in request.headers}

@@ -1,0 +1,119 @@
+"""The native client: one aiohttp session for all providers that speak a format of ours over HTTP.
+
+Bytes are handed on as they arrive; nothing is decompressed, followed or retried here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from luthien_stream.config.model import Provider
+from luthien_stream.events.log import Header
+from luthien_stream.upstream.port import (
+    Trouble,
+    UpstreamCut,
+    UpstreamProtocol,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+READ_BYTES = 1 << 16
+"""aiohttp's own buffer bound for an answer."""
+IDLE_S = 15.0
+"""How long an unused connection is kept: below the idle time of common servers, since a POST is not sent twice."""
+
+
+class HttpAnswer:
+    """See `port.Answer`."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: tuple[Header, ...] = tuple((name.lower(), value) for name, value in response.headers.items())
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        try:
+            while data := await content.readany():
+                yield data
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _trouble(error, begun=True) from error
+
+
+class NativeClient:
+    """See `port.Upstream`. Made inside a running loop."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BYTES,
+            skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+        )
+
+    @asynccontextmanager
+    async def open(
+        self,
+        provider: Provider,
+        path: str,
+        query: str,
+        headers: Sequence[Header],
+        body: bytes,
+        *,
+        method: str = "POST",
+    ) -> AsyncIterator[HttpAnswer]:
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=provider.connect_timeout_s, sock_read=provider.timeout_s
+        )
+        sent = CIMultiDict(headers)
+        sent["Accept-Encoding"] = "identity"
+        try:
+            response = await self._session.request(
+                method,
+                url_of(provider, path, query),
+                headers=sent,
+                data=body or None,
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _trouble(error, begun=False) from error
+        try:
+            yield HttpAnswer(response)
+        finally:
+            # Not `release`: leaving early must close the connection, so that the provider stops.
+            response.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+def url_of(provider: Provider, path: str, query: str) -> URL:
+    """Where a client's path lies at a provider: as the vendors' SDKs join it to their base URL.
+
+    OpenAI's have `/v1` in the base, Anthropic's in the path; a server that speaks both has it in the path.
+    """
+    base = provider.base_url.rstrip("/")
+    if base.endswith("/v1") or provider.formats == ("openai_chat",):
+        path = path.removeprefix("/v1")
+    return URL(f"{base}{path}" + (f"?{query}" if query else ""), encoded=True)
+
+
+def _trouble(error: Exception, *, begun: bool) -> Trouble:
+    what = f"{type(error).__name__}"
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout()
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL) or (
+        isinstance(error, OSError | ValueError) and not begun and not isinstance(error, aiohttp.ClientError)
+    ):
+        return UpstreamUnreachable(f"The provider cannot be reached ({what}): check its `base_url`")
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | OSError):
+        return UpstreamCut(f"The provider broke the connection ({what})")
+    return UpstreamProtocol(f"The provider's answer is no valid HTTP ({what})")
