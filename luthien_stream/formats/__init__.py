@@ -1,0 +1,11 @@
+"""The wire formats: each is a lens that reads and writes one dialect. They know the log and policies by their ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from luthien_stream.core.lens import Lens
+from luthien_stream.formats.anthropic_messages import AnthropicMessages
+
+LENSES: Mapping[str, Lens] = {lens.name: lens for lens in (AnthropicMessages(),)}
+"""All formats by name."""

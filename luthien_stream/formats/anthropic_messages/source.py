@@ -1,0 +1,39 @@
+"""What a framer asks of the decoder whose answer it writes: identity, counts, and the provider's own end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luthien_stream.events.answer import Cell, Part, StopReason
+from luthien_stream.formats.anthropic_messages.wire import FORMAT
+from luthien_stream.formats.framing import Notes
+
+ENDING = Part(FORMAT, "end", -1)
+"""The part of what belongs to no block."""
+
+
+class Source:
+    """What is known of the provider's answer so far."""
+
+    def __init__(self) -> None:
+        self.head: dict[str, Any] | None = None
+        """The message as it began: id, model, ..."""
+        self.usage: dict[str, Any] | None = None
+        """Token counts so far."""
+        self.leading = ""
+        """The kind of the first block: text made by policies must not come before thinking."""
+        self.calls = 0
+        """Tool calls that the provider made, seen or not."""
+        self.thoughts: dict[int, int] = {}
+        """Pieces of each thinking block, by index: it leaves whole or not at all."""
+        self.over: StopReason | None = None
+        """Why the answer ended, None before."""
+        self.ending: Cell | None = None
+        """The frames of the provider's own end."""
+        self.notes = Notes()
+        """What the decoder dropped."""
+
+    def count(self, usage: object) -> None:
+        """Take token counts: they are cumulative, and fields may be missing from the later ones."""
+        if isinstance(usage, dict):
+            self.usage = {**(self.usage or {}), **{key: value for key, value in usage.items() if value is not None}}

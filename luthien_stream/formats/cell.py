@@ -1,0 +1,51 @@
+"""Gathering: the frames of one cell are kept until its events are known, then all of them point to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from luthien_stream.events.answer import Cell, Event, PartEnd
+from luthien_stream.formats.errors import ProtocolError
+
+GATHER_LIMIT = 64 << 20
+"""Bytes, with what Python needs for each frame, that a decoder gathers for one cell."""
+_FRAME_COST = 64
+
+
+class Gather:
+    """Frames that wait for their cell to be whole. Raises `ProtocolError` past its bound."""
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    def add(self, raw: bytes) -> None:
+        """Keep a frame."""
+        self._size += len(raw) + _FRAME_COST
+        if self._size > GATHER_LIMIT:
+            raise ProtocolError("The provider sent more than 64 MiB in one block.")
+        self._frames.append(raw)
+
+    def take(self) -> tuple[bytes, ...]:
+        """All frames kept; none are left."""
+        frames, self._frames, self._size = tuple(self._frames), [], 0
+        return frames
+
+
+def gathered(frames: Iterable[bytes], events: Sequence[Event]) -> list[Event]:
+    """Events that share a cell. The end of a part has no bytes of its own here and does not count."""
+    cell = Cell(tuple(frames), sum(not isinstance(event, PartEnd) for event in events))
+    placed: list[Event] = []
+    position = 0
+    for event in events:
+        if isinstance(event, PartEnd):
+            placed.append(event)
+        else:
+            placed.append(replace(event, src=cell, pos=position))
+            position += 1
+    return placed
