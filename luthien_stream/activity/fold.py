@@ -75,6 +75,9 @@ def fold(deliveries: Iterable[Delivery]) -> Rows:
 
 def _consecutive(chunks: list[_Placed]) -> list[list[_Placed]]:
     """Sort, keep the lowest entry of each ordinal, and split where an ordinal is missing."""
+    first = chunks[0][0]
+    if [n for n, _, _ in chunks] == list(range(first, first + len(chunks))):
+        return [chunks]
     chunks.sort(key=itemgetter(0, 1))
     parts: list[list[_Placed]] = []
     expected = last = -2

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from io import BytesIO
 from typing import Any, Protocol, cast
 
 import asyncpg
 import msgspec
 
+from luthien_stream.activity.copy import copy_of_runs
 from luthien_stream.activity.rows import CallRow, EventRow, Rows, RunRow
 from luthien_stream.activity.sql import QUERIES
 from luthien_stream.errors import LuthienError
@@ -106,8 +108,8 @@ class Store:
 
 async def _copy_runs(connection: Any, runs: Sequence[RunRow]) -> None:
     if runs:
-        records = [msgspec.structs.astuple(run) for run in runs]
-        await connection.copy_records_to_table("runs", records=records, columns=RunRow.__struct_fields__)
+        source = BytesIO(copy_of_runs(runs))
+        await connection.copy_to_table("runs", source=source, columns=RunRow.__struct_fields__, format="binary")
 
 
 async def _insert(connection: Any, query: str, rows: Sequence[msgspec.Struct], table: type[msgspec.Struct]) -> None:
