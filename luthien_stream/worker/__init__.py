@@ -1,0 +1,1 @@
+"""The worker: owns partitions, runs programs over the calls in them, settles what comes out."""

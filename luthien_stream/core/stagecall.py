@@ -1,0 +1,238 @@
+"""One call in one stage: what is accepted goes into its program, what comes out is numbered and chained.
+
+A pure function of the log: after a failover the same feed gives the same outputs. Those that were released before
+(`floor`) are counted and digested again, not put out again; a run that differs from what was released ends closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+from zlib import crc32
+
+from msgspec import Struct
+
+from luthien_stream.core.accept import CUT, EFFECT, TAKEN, Intake
+from luthien_stream.core.call import TABLE, LaneError, State
+from luthien_stream.core.digest import EMPTY, chain
+from luthien_stream.core.program import Program, Want
+from luthien_stream.events.log import (
+    AnyEvent,
+    ApprovalDecided,
+    ChunkReleased,
+    EffectRecorded,
+    RequestReceived,
+    RequestReleased,
+    ResponseAborted,
+    ResponseFailed,
+    Unknown,
+)
+
+MAX_BODY = 32 * 1024
+"""Larger bodies are stored once by their digest, and events name them."""
+_WITH_BODY = frozenset({RequestReceived, RequestReleased})
+
+
+class Doom(Struct, frozen=True):
+    """A call is to be ended as soon as its whole log has been read."""
+
+    reason: str
+    message: str
+    gently: bool = True
+    """The program closes what is open; False where it cannot be trusted to."""
+
+
+class StageCall:
+    """See the module. `now` is always microseconds since 1970 and only stamps outputs."""
+
+    __slots__ = (
+        "_floor_digest",
+        "_moves",
+        "bodies",
+        "digest",
+        "doom",
+        "floor",
+        "id",
+        "intake",
+        "n",
+        "outputs",
+        "over",
+        "program",
+        "records",
+        "request",
+        "state",
+    )
+
+    def __init__(self, id: str, program: Program, *, floor: int = 0, digest: int = EMPTY) -> None:
+        """`floor` and `digest`: what an earlier owner released, and its digest."""
+        self.id = id
+        self.program = program
+        self.intake = Intake()
+        self.floor = floor
+        self._floor_digest = digest
+        self.n = 0
+        self.digest = EMPTY
+        self.state = State.OPENED
+        self._moves = TABLE[State.OPENED]
+        self.over = False
+        """Nothing more will be put out; see `done`."""
+        self.doom: Doom | None = None
+        self.request: RequestReceived | None = None
+        self.outputs: list[AnyEvent] = []
+        self.bodies: list[tuple[str, bytes]] = []
+        """(SHA-256 in hex, body) of outputs that name theirs; to be stored before `outputs` are written."""
+        self.records: list[AnyEvent] = []
+        """Effects to write in the same settle as `outputs`."""
+
+    @property
+    def released(self) -> int:
+        """The next ordinal to release."""
+        return max(self.n, self.floor)
+
+    @property
+    def released_digest(self) -> int:
+        """Digest of everything below `released`."""
+        return self.digest if self.n > self.floor else self._floor_digest
+
+    @property
+    def done(self) -> bool:
+        """The call may be closed: its lane has ended where it was released to."""
+        return self.over and (self.n > self.floor or (self._is_same_run() and self.state is not State.ENDED))
+
+    def feed(self, src: str, event: AnyEvent, now: int) -> bool:
+        """Take an event from the log; return True if it changed something. Raises what the program raises."""
+        outcome = self.intake.accept(src, event)
+        if self.over or (self.doom is not None and not self.doom.gently):
+            return False
+        if outcome == TAKEN:
+            if type(event) is RequestReceived:
+                self.request = event
+            self.program.feed(event)
+            self._advance(now)
+        elif outcome == EFFECT and type(event) is EffectRecorded:
+            if event.key != CUT:
+                self.program.decide(event.key, event.value)
+                self._advance(now)
+        elif outcome == "splice":
+            self.doom = self.doom or Doom("digest", "The stage before released two runs; the call cannot go on")
+        elif type(event) is ResponseAborted and outcome == "candidate":
+            self.doom = self.doom or Doom(event.reason, "The edge has ended the call")
+        else:
+            return outcome == "candidate"
+        return True
+
+    def wants(self) -> Sequence[Want]:
+        """The effects that the program waits for and nobody has recorded."""
+        if self.over:
+            return ()
+        return [want for want in self.program.wants() if want.key not in self.intake.effects]
+
+    def answer(self, want: Want) -> Any:
+        """Return what a person answered to `want`, None if nobody has."""
+        found = self.intake.candidates.get(want.key)
+        if not isinstance(found, ApprovalDecided):
+            return None
+        return {"decision": found.decision, "by": found.by, "args": found.args}
+
+    def decide(self, want: Want, value: Any, stage: str, now: int) -> None:
+        """Adopt the result of an effect: the first one is recorded, every later one is ignored."""
+        if self.over or want.key in self.intake.effects:
+            return
+        self.intake.effects[want.key] = value
+        self.records.append(
+            EffectRecorded(call=self.id, time=now, key=want.key, kind=want.kind, value=value, stage=stage)
+        )
+        self.program.decide(want.key, value)
+        self._advance(now)
+
+    def cut(self, doom: Doom, stage: str, now: int) -> None:
+        """End the call now and record it. Raises what the program raises; `end` needs no program."""
+        if self.over:
+            return
+        self._record_cut(doom, stage, now)
+        if self._is_short() or not doom.gently:
+            self._terminate(doom.reason, doom.message, now)
+            return
+        self._put(self.program.cut(doom.reason, doom.message), now)
+        if not self.over:
+            self._terminate(doom.reason, doom.message, now)
+
+    def end(self, reason: str, message: str, stage: str, now: int) -> None:
+        """End the call with nothing but its terminal event, where the lane is."""
+        if not self.done:
+            self._record_cut(Doom(reason, message, gently=False), stage, now)
+            self._terminate(reason, message, now)
+
+    def rebuilt(self, now: int) -> None:
+        """The whole log has been read: a run that ended before what was released cannot be the same run."""
+        if self.over and not self.done:
+            self._terminate("nondeterminism", "The call, run again, ended before what was released of it", now)
+
+    def _advance(self, now: int) -> None:
+        program = self.program
+        self._put(program.advance(), now)
+        if program.over and not self.over:
+            if self.state is not State.RELEASED:
+                raise LaneError(f"The program is over and left its lane {self.state.value}")
+            self.over = True
+
+    def _put(self, events: Sequence[AnyEvent], now: int) -> None:
+        """Number, chain and keep outputs. The hot way: one pass, no calls for a chunk but its CRC."""
+        for event in events:
+            kind = type(event)
+            state = self._moves.get(kind)
+            if state is None:
+                raise LaneError(f"{kind.__name__} cannot come in a lane that is {self.state.value}")
+            if kind in _WITH_BODY:
+                self._check_in(event)  # type: ignore[arg-type]
+            n, digest = self.n, self.digest
+            if n >= self.floor:
+                if n == self.floor and digest != self._floor_digest:
+                    self._terminate("nondeterminism", "The call, run again, gave something else than was released", now)
+                    return
+                self._stamp(event, n, digest, now)
+            self.digest = crc32(event.frame, digest) if kind is ChunkReleased else chain(digest, event)  # type: ignore[union-attr]
+            self.n = n + 1
+            if state is not self.state:
+                self.state, self._moves = state, TABLE[state]
+                if state is State.ENDED:
+                    self.over = True
+                    return
+
+    def _stamp(self, event: AnyEvent, n: int, digest: int, now: int) -> None:
+        if isinstance(event, Unknown):
+            event.fields = {**event.fields, "call": self.id, "n": n, "prev": digest, "time": now}
+        else:
+            event.call, event.n, event.prev, event.time = self.id, n, digest, now
+        self.outputs.append(event)
+
+    def _check_in(self, event: RequestReceived | RequestReleased) -> None:
+        """Leave a large body out of the log: the event names it."""
+        if not event.body_ref and len(event.body) > MAX_BODY:
+            event.body_ref, event.body_size = sha256(event.body).hexdigest(), len(event.body)
+            if self.n >= self.floor:
+                self.bodies.append((event.body_ref, event.body))
+        if event.body_ref:
+            event.body = b""
+
+    def _is_same_run(self) -> bool:
+        return self.n == self.floor and self.digest == self._floor_digest
+
+    def _is_short(self) -> bool:
+        """The log has lost what was released, or the run differs from it."""
+        return self.n < self.floor or (self.n == self.floor and self.digest != self._floor_digest)
+
+    def _record_cut(self, doom: Doom, stage: str, now: int) -> None:
+        value = {"at": self.released, "reason": doom.reason, "message": doom.message}
+        self.records.append(EffectRecorded(call=self.id, time=now, key=CUT, kind=CUT, value=value, stage=stage))
+
+    def _terminate(self, error: str, message: str, now: int) -> None:
+        """Put the terminal event where the released lane ends."""
+        if self.n <= self.floor:
+            self.n, self.digest = self.floor, self._floor_digest
+        event = ResponseFailed(call=self.id, lane="final", error=error, message=message)
+        self._stamp(event, self.n, self.digest, now)
+        self.digest = chain(self.digest, event)
+        self.n += 1
+        self.state, self._moves, self.over = State.ENDED, TABLE[State.ENDED], True

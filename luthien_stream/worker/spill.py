@@ -1,0 +1,87 @@
+"""Keeping the log short: what old open calls need moves to lists of their own, then the stream is trimmed.
+
+Otherwise one held call would pin a partition's stream, and a takeover would read all of it. Never during a rebuild: a
+new owner would move a call's start past what its reader has not seen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from luthien_stream.bus import keys
+from luthien_stream.bus.ids import following, order
+from luthien_stream.bus.port import Bus, Entry
+from luthien_stream.errors import Fenced, PackError
+from luthien_stream.events import pack
+from luthien_stream.worker.ids import preceding
+from luthien_stream.worker.limits import Limits
+from luthien_stream.worker.partition import OpenCall, Partition
+from luthien_stream.worker.poison import salvage
+
+Packs = dict[str, list[tuple[str, bytes]]]
+
+
+class Spill:
+    """Of one ownership."""
+
+    def __init__(self, bus: Bus, partition: Partition, owner: str, limits: Limits) -> None:
+        self._bus = bus
+        self._partition = partition
+        self._owner = owner
+        self._limits = limits
+        self._stream = keys.partition_stream(partition.key)
+        self._marks: deque[tuple[int, str]] = deque()
+
+    async def run(self, now: int, cursor: str, taken: int) -> None:
+        """Spill and trim once. `now` in microseconds, `cursor` as settled, `taken` entries read so far."""
+        old = self._old_calls(now, cursor, taken)
+        packs = await self._collect(old, cursor) if old else {}
+        first = following(cursor)
+        for call in old:
+            ttl_ms = max(0, call.deadline - now) // 1000 + int(self._limits.spill_extra_s * 1000)
+            moved = await self._bus.spill(
+                self._partition.key, self._owner, call.id, packs.get(call.id, []), first, ttl_ms=ttl_ms
+            )
+            if not moved:
+                raise Fenced
+            call.first = first
+        refs = [call.body_ref for call in self._partition.calls.values() if call.body_ref]
+        if refs:
+            await self._bus.touch_bodies(refs, ttl_ms=int(self._limits.body_ttl_s * 1000))
+        await self._bus.trim(self._partition.key, self._owner, max_age_ms=int(self._limits.log_age_s * 1000))
+
+    def _old_calls(self, now: int, cursor: str, taken: int) -> list[OpenCall]:
+        """Calls whose first entry is too old, by time or by entries since."""
+        self._marks.append((taken, cursor))
+        oldest = (now // 1000 - int(self._limits.spill_age_s * 1000), 0)
+        while self._marks[0][0] < taken - self._limits.spill_entries:
+            oldest = max(oldest, order(self._marks.popleft()[1]))
+        oldest = min(oldest, order(cursor))
+        return [call for call in self._partition.calls.values() if call.known and order(call.first) < oldest]
+
+    async def _collect(self, calls: list[OpenCall], cursor: str) -> Packs:
+        """Read the log once for all of them: their events and effects, entry by entry."""
+        firsts = {call.id: order(call.first) for call in calls}
+        packs: Packs = {}
+        position = preceding(min((call.first for call in calls), key=order))
+        while order(position) < order(cursor):
+            page = await self._bus.range(self._stream, position, cursor, count=self._limits.page_entries)
+            if not page:
+                break
+            for entry in page:
+                _sort(entry, firsts, packs)
+            position = page[-1].id
+        return packs
+
+
+def _sort(entry: Entry, firsts: dict[str, tuple[int, int]], packs: Packs) -> None:
+    try:
+        found = pack.decode(entry.raw)
+        src, events = found.src, found.events
+    except PackError:
+        kept = salvage(entry.raw)
+        src, events = kept.src, kept.events
+    for call in {event.call for event in events} & firsts.keys():
+        if order(entry.id) >= firsts[call]:
+            mine = [event for event in events if event.call == call]
+            packs.setdefault(call, []).append((entry.id, pack.encode(src, mine)))
