@@ -67,11 +67,3 @@ class ConfigError(LuthienError):
 
 class PackError(LuthienError):
     """A stream entry cannot be decoded."""
-
-
-class ProtocolError(UpstreamError):
-    """The provider's answer breaks the rules of its format: nothing after it can be trusted."""
-
-
-class FrameError(PolicyError):
-    """A policy put out what its wire format cannot carry, for instance an edit of signed thinking."""
