@@ -16,10 +16,10 @@ import structlog
 from luthien_stream.cli.child import ServerChild
 from luthien_stream.cli.common import add_instance_flags, config_path, console, data_folder, fail, run_async
 from luthien_stream.cli.hold import claim, hold
+from luthien_stream.cli.policies import load_checked
 from luthien_stream.cli.roles import make_roles
 from luthien_stream.cli.supervise import Fleet
 from luthien_stream.cli.welcome import welcome
-from luthien_stream.cli.policies import load_checked
 from luthien_stream.config.check import check
 from luthien_stream.config.instance import Instance, write_instance
 from luthien_stream.config.model import Admin, Config

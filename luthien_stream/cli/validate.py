@@ -11,8 +11,8 @@ from luthien_stream.cli.policies import loads
 from luthien_stream.cli.welcome import pipeline
 from luthien_stream.config.load import describe, examine
 
-HELP = """Check a configuration without starting anything: keys, types, addresses, routes, policies and their settings, and
-whether it would let strangers spend your keys. One line for each problem; the exit code is 1 if there is any."""
+HELP = """Check a configuration without starting anything: keys, types, addresses, routes, policies and their settings,
+and whether it would let strangers spend your keys. One line for each problem; the exit code is 1 if there is any."""
 EPILOG = """\
 examples:
   luthien-stream validate                 luthien.yaml in this folder

@@ -129,6 +129,8 @@ def _expected(kind: Any) -> str:
         return "keys " + ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
     if get_origin(kind) is Literal:
         return " or ".join(map(repr, get_args(kind)))
+    if get_origin(kind) is dict:
+        return "a mapping of names"
     if get_origin(kind) is tuple:
         return f"a list, each item {_expected(get_args(kind)[0])}"
     parts = get_args(kind)
