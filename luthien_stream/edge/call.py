@@ -1,8 +1,9 @@
 """One call that this edge owns: its state between the client, the provider and the log. Nothing here waits.
 
 Two ways lead through it. *Policed*: the provider's frames go to the stage's partition, and what the stage releases
-goes to the client. *Relayed*, where no policy sees the answer: the frames go to the client at once and to the edge's own
-inbox, for the record. `serve` drives it from the client's side, `provider` from the other, `inbox` brings the stage's.
+goes to the client. *Relayed*, where no policy sees the answer: the frames go to the client at once and to the edge's
+own inbox, for the record. `serve` drives it from the client's side, `provider` from the other, `inbox` brings the
+stage's.
 """
 
 from __future__ import annotations

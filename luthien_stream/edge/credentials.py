@@ -101,10 +101,11 @@ class Vault:
     def _needles(secret: str) -> list[bytes]:
         if not secret:
             return []
-        quoted = msgspec.json.encode(secret)
-        if len(secret) < SHORTEST:
-            return [quoted]
-        return list(dict.fromkeys((secret.encode("utf-8", "replace"), quoted[1:-1])))
+        # As bare text, and as JSON writes it, with and without escapes for what is not ASCII.
+        quoted = [json.dumps(secret, ensure_ascii=plain).encode("utf-8", "replace") for plain in (False, True)]
+        if len(secret) >= SHORTEST:
+            quoted = [secret.encode("utf-8", "replace"), *(form[1:-1] for form in quoted)]
+        return list(dict.fromkeys(quoted))
 
 
 def keep_headers(vault: Vault, headers: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import cast
 
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
@@ -55,7 +56,7 @@ class Delivery:
     def write(self, frames: Sequence[bytes]) -> None:
         """Write whole frames as one HTTP chunk. A client that has gone is found by its connection, not here."""
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        transport = self._request.transport
+        transport = self._transport
         if not data or transport is None or transport.is_closing():
             return
         # Straight to the transport: the response's own `write` may wait for the client.
@@ -65,8 +66,8 @@ class Delivery:
 
     def unsent(self) -> int:
         """Bytes that the client has not taken yet."""
-        transport = self._request.transport
-        return transport.get_write_buffer_size() if isinstance(transport, asyncio.Transport) else 0
+        transport = self._transport
+        return transport.get_write_buffer_size() if transport is not None else 0
 
     async def end(self) -> web.StreamResponse:
         """End the answer as it should, and wait until the client has it. Raises `TimeoutError`."""
@@ -84,6 +85,11 @@ class Delivery:
 
     def abort(self) -> None:
         """Close the connection now and drop what the client has not taken."""
-        transport = self._request.transport
-        if isinstance(transport, asyncio.WriteTransport):
+        transport = self._transport
+        if transport is not None:
             transport.abort()
+
+    @property
+    def _transport(self) -> asyncio.WriteTransport | None:
+        # Not by `isinstance`: uvloop's transports do not derive from asyncio's.
+        return cast("asyncio.WriteTransport | None", self._request.transport)

@@ -110,7 +110,7 @@ class Edge:
             self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
 
     async def stop(self, drain_s: float) -> None:
-        """Take nothing new, let calls end within `drain_s`, end the others with a typed error, write the last events."""
+        """Take nothing new, let calls end within `drain_s`, end the others with a typed error, write what is queued."""
         self.admission.draining = True
         if not await self._emptied(drain_s):
             logger.warning("calls_ended_at_stop", calls=len(self.calls))
