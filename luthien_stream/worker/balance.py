@@ -88,7 +88,7 @@ class Balance:
             owner.leave()
         tasks = [task for _, task in self._owned.values()]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self._station.limits.drain_s)
+            _, late = await asyncio.wait(tasks, timeout=0.75 * self._station.limits.drain_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

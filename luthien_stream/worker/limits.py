@@ -36,6 +36,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How long entries wait for an activity consumer that does not come."""
     closed_s: float = 60.0
 
+    retire_every_s: float = 10.0
+    retire_after_s: float = 30.0
+    """How long a stage is without workers before its calls are ended and its partitions dropped."""
+
     edge_ttl_s: float = 15.0
     """An edge without a heartbeat for this long is dead; nobody is reaped for as long after a server restart."""
     no_input_s: float = 1200.0

@@ -1,0 +1,162 @@
+"""The worker process: connects, loads the pipeline, owns its share of the partitions, drains when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from luthien_stream.bus import connect
+from luthien_stream.bus.port import Bus
+from luthien_stream.config.instance import Instance
+from luthien_stream.config.model import Config
+from luthien_stream.errors import BusError
+from luthien_stream.formats import LENSES
+from luthien_stream.policy.catalogue import load_pipeline
+from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.program import PolicyProgram
+from luthien_stream.worker.balance import Balance
+from luthien_stream.worker.clock import Clock, SystemClock
+from luthien_stream.worker.effects import Perform, timer, wait_for_person
+from luthien_stream.worker.lease import LeaseThread, renew_leases
+from luthien_stream.worker.limits import Limits
+from luthien_stream.worker.patience import sure
+from luthien_stream.worker.presence import Presence
+from luthien_stream.worker.retire import Retire
+from luthien_stream.worker.stall import Watch, Watchdog
+from luthien_stream.worker.station import Station
+
+log = structlog.get_logger()
+
+
+async def serve(
+    config: Config,
+    instance: Instance,
+    *,
+    data: Path,
+    bus: Bus | None = None,
+    ready: Callable[[], None] | None = None,
+    stop: asyncio.Event,
+) -> None:
+    """Run until `stop` is set, then give all partitions back. `bus` is given where all roles share one process.
+
+    Raises `ConfigError` where the pipeline cannot be loaded.
+    """
+    folder = Path(instance.config).parent / "workers" if instance.config else None
+    pipeline = load_pipeline(config.pipeline, folder)
+    mine = bus or connect(instance.redis)
+    worker = Worker(mine, pipeline, url="" if bus is not None else instance.redis)
+    try:
+        await worker.run(ready or (lambda: None), stop)
+    finally:
+        if bus is None:
+            await mine.close()
+
+
+def performers(clock: Clock) -> Mapping[str, Perform]:
+    """Return what this worker can do for policies, by kind."""
+    return {"timer": timer(clock), "ask": wait_for_person}
+
+
+class Worker:
+    """One worker. `url` is where its helper threads connect; empty: it shares its process and has none."""
+
+    def __init__(self, bus: Bus, pipeline: Pipeline | None, *, url: str, limits: Limits | None = None) -> None:
+        self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._bus = bus
+        self._url = url
+        self._clock = SystemClock()
+        self._limits = limits or Limits()
+        self._watch = Watch()
+        self._stage = pipeline.stage if pipeline else ""
+        self._presence = Presence(bus, self._clock, every_s=self._limits.beat_s, edge_ttl_s=self._limits.edge_ttl_s)
+        self._balance = Balance(self._station(pipeline)) if pipeline else None
+
+    def _station(self, pipeline: Pipeline) -> Station:
+        return Station(
+            bus=self._bus,
+            worker=self.name,
+            stage=pipeline.stage,
+            make=lambda: PolicyProgram(pipeline, LENSES, pipeline.stage),
+            clock=self._clock,
+            limits=self._limits,
+            watch=self._watch,
+            presence=self._presence,
+            performers=performers(self._clock),
+        )
+
+    async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then drain."""
+        await self._connected(stop)
+        threads = self._threads()
+        for thread in threads:
+            thread.start()
+        tasks = [asyncio.create_task(work) for work in self._work()]
+        stopping = asyncio.create_task(stop.wait())
+        log.info("worker_started", worker=self.name, stage=self._stage)
+        ready()
+        try:
+            done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            await self._end([stopping, *tasks])
+            for thread in threads:
+                thread.stop()
+        log.info("worker_stopped", worker=self.name)
+
+    async def _connected(self, stop: asyncio.Event) -> None:
+        """Wait for the bus, say that this worker lives, and take the first partitions."""
+        first = asyncio.create_task(sure(self._clock, self._beat_once))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([first, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in (first, stopping):
+            task.cancel()
+        await asyncio.gather(first, stopping, return_exceptions=True)
+        if self._balance is not None and not stop.is_set():
+            with suppress(BusError):
+                await self._balance.once()
+
+    def _work(self) -> list[Coroutine[Any, Any, None]]:
+        work: list[Coroutine[Any, Any, None]] = [self._beat(), self._presence.run()]
+        work.append(Retire(self._bus, self.name, self._clock, self._limits).run())
+        if self._balance is not None:
+            work.append(self._balance.run())
+        if not self._url:
+            work.append(renew_leases(self._bus, self._watch.owners, self.name, self._limits.lease_s, self._clock))
+        return work
+
+    def _threads(self) -> list[LeaseThread | Watchdog]:
+        if not self._url:
+            return []
+        leases = LeaseThread(lambda: connect(self._url), self._watch.owners, self.name, self._limits.lease_s)
+        return [leases, Watchdog(self._watch, self._bus.last_words, self._limits.stall_s)]
+
+    async def _end(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(self._limits.drain_s):
+                await self._bus.unbeat("worker", self.name)
+                if self._balance is not None:
+                    await self._balance.drain()
+        except (BusError, TimeoutError) as error:
+            log.warning("worker_not_drained", error=type(error).__name__)
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self._beat_once()
+            except BusError as error:
+                log.warning("worker_beat_failed", error=type(error).__name__)
+            await self._clock.sleep(self._limits.beat_s)
+
+    async def _beat_once(self) -> None:
+        await self._bus.beat("worker", self.name, {"stages": self._stage}, ttl_ms=int(self._limits.beat_ttl_s * 1000))
