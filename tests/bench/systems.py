@@ -20,6 +20,11 @@ from tests.bench.processes import started
 
 READER = {"use": "read_text"}
 WORKERS = Path(__file__).parent / "workers"
+LITELLM_SETTINGS = {
+    "LITELLM_LOG": "ERROR",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # no key to check: its cheapest way
+}
 
 
 class System(Struct, frozen=True):
@@ -72,9 +77,10 @@ async def litellm(provider: str, folder: Path, command: list[str]) -> AsyncItera
     """LiteLLM's proxy with one worker and nothing but the route."""
     config, port = _litellm_config(folder, provider), free_port()
     words = [*command, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with (folder / "litellm.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log, env=quiet)
+        process = await asyncio.create_subprocess_exec(
+            *words, stdout=log, stderr=log, env={**os.environ, **LITELLM_SETTINGS}
+        )
     try:
         await _answers(f"http://127.0.0.1:{port}/health/liveliness", process)
         yield System("litellm", "LiteLLM's proxy, one worker", f"http://127.0.0.1:{port}", process.pid)

@@ -29,7 +29,7 @@ class Reply:
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return int(self.arrivals[0][1][9:12])
+        return int(self.arrivals[0][1][len("HTTP/1.1 ") :][:3])
 
     def payload(self) -> Iterator[tuple[int, bytes]]:
         """The body's pieces without HTTP's framing, with their arrival."""
