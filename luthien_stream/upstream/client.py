@@ -5,6 +5,7 @@ Bytes are handed on as they arrive; nothing is decompressed, followed or retried
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -24,6 +25,7 @@ from luthien_stream.upstream.port import (
 
 READ_BYTES = 1 << 16
 """aiohttp's own buffer bound for an answer."""
+LARGE_BYTES = 1 << 19
 IDLE_S = 15.0
 """How long an unused connection is kept: below the idle time of common servers, since a POST is not sent twice."""
 
@@ -78,7 +80,7 @@ class NativeClient:
                 method,
                 url_of(provider, path, query),
                 headers=sent,
-                data=body or None,
+                data=_payload(body),
                 timeout=timeout,
                 allow_redirects=False,
             )
@@ -104,6 +106,11 @@ def url_of(provider: Provider, path: str, query: str) -> URL:
     if base.endswith("/v1") or provider.formats == ("openai_chat",):
         path = path.removeprefix("/v1")
     return URL(f"{base}{path}" + (f"?{query}" if query else ""), encoded=True)
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """A large body is written piece by piece, so that other calls have their turn in between."""
+    return io.BytesIO(body) if len(body) > LARGE_BYTES else body or None
 
 
 def _trouble(error: Exception, *, begun: bool) -> Trouble:
