@@ -1,4 +1,4 @@
-"""The OpenAPI document of the edge's public listener.
+"""The OpenAPI document of the edge: the public listener, and the admin listener under `/luthien/api`.
 
 Bodies of the vendors' formats are theirs: what we do not know passes unchanged, so their schemas say no more than what
 the edge itself reads.
@@ -27,6 +27,7 @@ _MESSAGES = {
 _CALL_ID = {
     "x-luthien-call-id": {"description": "The call's id: `luthien-stream show CALL`.", "schema": {"type": "string"}}
 }
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _ERRORS = {
     "400": "The body cannot be read, or a field that the edge needs is missing.",
     "401": "No credential, or one that the gateway does not know.",
@@ -52,9 +53,12 @@ def openapi() -> dict[str, Any]:
         "paths": {
             "/v1/messages": {"post": _completion("Anthropic Messages", "AnthropicError")},
             "/v1/chat/completions": {"post": _completion("OpenAI Chat Completions", "OpenAIError")},
-            "/v1/models": {"get": _models()},
+            "/v1/models": {"get": _models("The models that the gateway routes")},
+            "/v1/models/{id}": {"get": {**_models("One model"), "parameters": [_ID]}},
             "/health": {"get": _health("The state of the process and of what it depends on.")},
             "/livez": {"get": _health("The process runs. Never depends on Redis.")},
+            "/luthien/api/status": _admin("The state of this edge: version, pipeline, readiness, open calls."),
+            "/luthien/api/calls": _admin("The calls that are open in this edge."),
             "/readyz": {
                 "get": _health("Calls can be served: the log can be written and a worker serves the pipeline.", "503")
             },
@@ -82,13 +86,21 @@ def _completion(format_name: str, error: str) -> dict[str, Any]:
     }
 
 
-def _models() -> dict[str, Any]:
+def _models(summary: str) -> dict[str, Any]:
     text = "Anthropic's shape when the request has `anthropic-version`, else OpenAI's."
     return {
-        "summary": "The models that the gateway routes",
+        "summary": summary,
         "description": text,
         "responses": {"200": {"description": "The list.", "content": {JSON: {"schema": {"type": "object"}}}}},
     }
+
+
+def _admin(text: str) -> dict[str, Any]:
+    answers = {"200": {"description": text, "content": {JSON: {"schema": {"type": "object"}}}}}
+    refused = {"401": {"description": "The token of the data folder is missing or wrong."}}
+    get = {"summary": text, "security": [{"admin": []}], "responses": {**answers, **refused}}
+    server = {"url": "http://127.0.0.1:8001", "description": "The admin listener, for people and tools."}
+    return {"servers": [server], "get": get}
 
 
 def _health(text: str, *failures: str) -> dict[str, Any]:
@@ -100,6 +112,11 @@ def _schemes() -> dict[str, Any]:
     return {
         "bearer": {"type": "http", "scheme": "bearer", "description": "A provider's credential, or a gateway key."},
         "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        "admin": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The content of `admin-token` in the data folder.",
+        },
         "x-luthien-key": {
             "type": "apiKey",
             "in": "header",
