@@ -1,0 +1,43 @@
+"""What policy authors import: `from luthien_stream.policy import Policy, Text, run`."""
+
+from luthien_stream.core.lens import Request, RequestPart
+from luthien_stream.events.answer import ALL, End, Event, Kinds, Opaque, PartEnd, Text, Thinking, ToolCall
+from luthien_stream.policy.api import Policy, Refuse, Stop
+from luthien_stream.policy.context import CallFacts, Context
+from luthien_stream.policy.errors import EffectFailed
+from luthien_stream.policy.gate import Allow, Deny, Rewrite, ToolGate, Verdict, gate
+from luthien_stream.policy.run import Transcript, run
+from luthien_stream.policy.stream import Events
+from luthien_stream.policy.tail import Edit
+from luthien_stream.policy.text import TextPolicy
+
+__all__ = [
+    "ALL",
+    "Allow",
+    "CallFacts",
+    "Context",
+    "Deny",
+    "Edit",
+    "EffectFailed",
+    "End",
+    "Event",
+    "Events",
+    "Kinds",
+    "Opaque",
+    "PartEnd",
+    "Policy",
+    "Refuse",
+    "Request",
+    "RequestPart",
+    "Rewrite",
+    "Stop",
+    "Text",
+    "TextPolicy",
+    "Thinking",
+    "ToolCall",
+    "ToolGate",
+    "Transcript",
+    "Verdict",
+    "gate",
+    "run",
+]

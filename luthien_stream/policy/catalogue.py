@@ -1,0 +1,105 @@
+"""Where policies come from: a file's stem is the policy's name.
+
+Looked up in the configuration's own `workers/`, then among the built-in ones, then in installed packages (entry point
+group `luthien_stream.policies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from hashlib import sha256
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import luthien_stream
+from luthien_stream.config.model import PolicyUse
+from luthien_stream.errors import ConfigError
+from luthien_stream.policy.api import Policy
+from luthien_stream.policy.pipeline import Bound, Pipeline
+from luthien_stream.policy.source import load_file, policy_in, source_of
+
+GROUP = "luthien_stream.policies"
+
+
+def load_pipeline(uses: Sequence[PolicyUse], folder: Path | None) -> Pipeline | None:
+    """Return the pipeline that a configuration names, None for no policies. Raises `ConfigError`.
+
+    `folder` is the configuration's own `workers/`.
+    """
+    if not uses:
+        return None
+    return Pipeline(tuple(_bind(use, folder) for use in uses))
+
+
+def find(name: str, folder: Path | None = None) -> type[Policy]:
+    """Return the policy of that name. Raises `ConfigError` that names the ones near it."""
+    file = _files(folder).get(name)
+    if file is not None:
+        return policy_in(load_file(file), name)
+    point = _points().get(name)
+    if point is not None:
+        return policy_in(point.load(), name)
+    known = names(folder)
+    near = get_close_matches(name, known, cutoff=0.5) or known
+    looked = ", ".join([str(folder)] * (folder is not None) + ["the built-in ones", "installed packages"])
+    raise ConfigError(f"There is no policy {name!r}; near it: {', '.join(near)}. Looked in {looked}")
+
+
+def names(folder: Path | None = None) -> list[str]:
+    """The names of all policies that `find` can find."""
+    return sorted({*_files(folder), *_points()})
+
+
+def built_in() -> Path:
+    """The folder of the built-in policies, in an installed package and in a checkout."""
+    package = Path(luthien_stream.__file__).parent
+    installed = package / "_workers"
+    return installed if installed.is_dir() else package.parent / "workers"
+
+
+def _files(folder: Path | None) -> dict[str, Path]:
+    """Name to file; the configuration's own come before the built-in ones."""
+    found: dict[str, Path] = {}
+    for place in (built_in(), folder):
+        if place is not None and place.is_dir():
+            found |= {file.stem: file for file in sorted(place.glob("*.py")) if not file.stem.startswith("_")}
+    return found
+
+
+def _points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _bind(use: PolicyUse, folder: Path | None) -> Bound:
+    cls = find(use.use, folder)
+    try:
+        policy = msgspec.convert(use.with_, cls)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"The policy {use.use!r} cannot take its `with`: {error}. {_takes(cls)}") from error
+    _check_open(use, policy)
+    return Bound(use.use, policy, use.on_error, use.timeout_s, _version(policy))
+
+
+def _takes(cls: type[Policy]) -> str:
+    fields = [f"{f.encode_name}{' (required)' if f.required else ''}" for f in msgspec.structs.fields(cls)]
+    return f"It takes {', '.join(fields)}" if fields else "It takes nothing"
+
+
+def _check_open(use: PolicyUse, policy: Policy) -> None:
+    """A policy that may have put out half of what it read has nothing whole to pass on when it fails."""
+    if use.on_error == "closed":
+        return
+    if policy.redacts:
+        raise ConfigError(f"The policy {use.use!r} takes secrets out: it cannot have on_error: open")
+    if policy.hold == "tail":
+        raise ConfigError(f"The policy {use.use!r} edits text across frames: it cannot have on_error: open")
+
+
+def _version(policy: Policy) -> str:
+    """Digest of the policy's source file and configuration."""
+    facts: dict[str, Any] = {"release": luthien_stream.__version__, "fields": msgspec.to_builtins(policy)}
+    return sha256(source_of(type(policy)) + msgspec.json.encode(facts)).hexdigest()[:16]

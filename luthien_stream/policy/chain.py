@@ -1,0 +1,47 @@
+"""Policies in a row: what one puts out, the next is given. Sans-io; whoever feeds it decides when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from luthien_stream.core.program import Want
+from luthien_stream.policy.context import CallFacts, Shared
+from luthien_stream.policy.driver import Down, Driver
+from luthien_stream.policy.pipeline import Pipeline
+
+
+class Chain:
+    """The response phase of one call: items go in by `push`, and come out at the `sink` in order."""
+
+    __slots__ = ("_drivers", "push")
+
+    def __init__(self, pipeline: Pipeline, call: CallFacts, shared: Shared, sink: Down) -> None:
+        drivers: list[Driver] = []
+        self.push: Down = sink
+        """Give the next item to the first policy."""
+        for index in reversed(range(len(pipeline.policies))):
+            bound = pipeline.policies[index]
+            if "response" in bound.phases:
+                drivers.append(Driver(bound, index, call, shared, self.push))
+                self.push = drivers[-1].push
+        self._drivers = drivers
+        """Last first, the order in which they start and go on."""
+
+    def start(self) -> None:
+        """Run every policy to where it wants its first event; what a later one says first, comes first."""
+        for driver in self._drivers:
+            driver.start()
+
+    def decided(self) -> None:
+        """Go on where the result of an effect has come."""
+        for driver in self._drivers:
+            driver.decided()
+
+    def wants(self) -> Sequence[Want]:
+        """The effects that policies wait for."""
+        return [driver.want for driver in self._drivers if driver.want is not None]
+
+    def close(self) -> None:
+        """Let go of all generators."""
+        for driver in self._drivers:
+            driver.close()

@@ -1,0 +1,278 @@
+"""One policy in the chain: its generator, stepped by hand. No event loop: an await that is not ours is found at once.
+
+Items flow in by `push` and out by `down`, in order: events, frames that no policy sees, verdicts, the terminal event.
+A policy that waits for an effect keeps what comes meanwhile in its inbox, so the order never depends on how long the
+effect takes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from types import AsyncGeneratorType
+from typing import Any
+
+from luthien_stream.core.program import Want
+from luthien_stream.events.answer import ALL, End, Event, Text, Thinking
+from luthien_stream.events.log import LogEvent, PolicyFailed, ResponseCompleted, ResponseFailed, VerdictReached
+from luthien_stream.policy.api import Stop
+from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
+from luthien_stream.policy.errors import (
+    BadYield,
+    ForeignAwait,
+    NotAGenerator,
+    SignedThinking,
+    UndeclaredHold,
+    YieldAfterEnd,
+)
+from luthien_stream.policy.held import Held
+from luthien_stream.policy.pipeline import Bound
+from luthien_stream.policy.stream import NEXT, Events
+from luthien_stream.policy.trace import describe, place
+
+
+class Flush:
+    """Passes the chain behind the events of one frame: what of the frame is not through by then goes alone."""
+
+
+FLUSH = Flush()
+Item = Event | bytes | LogEvent | Flush
+Down = Callable[[Item], None]
+_EVENTS = Events()
+_BROKEN = frozenset({"cut", "error"})
+
+
+class Driver:
+    """See the module."""
+
+    __slots__ = (
+        "_bound",
+        "_call",
+        "_closing",
+        "_ctx",
+        "_down",
+        "_end",
+        "_event",
+        "_generator",
+        "_given",
+        "_held",
+        "_inbox",
+        "_now",
+        "_pump",
+        "_sees",
+        "_send",
+        "_shared",
+        "_slow",
+        "want",
+    )
+
+    def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down) -> None:
+        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s)
+        self._bound, self._call, self._shared, self._down = bound, call.id, shared, down
+        self._ctx = Context(call, me, shared, self._note)
+        self._generator: AsyncGeneratorType[Event, None] | None = None
+        self._pump: Coroutine[Any, Any, None] | None = None
+        self._send: Callable[[Any], Any] = _drop
+        self._sees: frozenset[type[Any]] = bound.policy.sees | {End}
+        self._held = Held.under(bound)
+        self._slow = self._held is not None
+        """Outputs need a second look: something is counted, or the end is near."""
+        self._event: Event | None = None
+        """The event in hand."""
+        self._given: End | None = None
+        self._end: End | None = None
+        """The end as it came in, and as the policy put it out."""
+        self._closing = False
+        """The policy gets no more events."""
+        self._inbox: deque[tuple[int, Item]] = deque()
+        self._now = 0
+        self.want: Want | None = None
+        """The effect that the policy waits for."""
+
+    def start(self) -> None:
+        """Run the policy to where it wants its first event."""
+        try:
+            generator = self._bound.policy.response(_EVENTS, self._ctx)
+        except Exception as error:  # noqa: BLE001 - the policy's own code: whatever it raises is a policy failure
+            self._fail(error)
+            return
+        if not isinstance(generator, AsyncGeneratorType):
+            getattr(generator, "close", lambda: None)()
+            self._fail(NotAGenerator(f"{type(self._bound.policy).__name__}.response has no `yield`"))
+            return
+        self._generator = generator
+        self._pump = pump = self._pass_on(generator)
+        self._send = pump.send
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)  # else an event loop around us would take charge of the generator
+        try:
+            self._step(pump.send, None)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    def push(self, item: Item) -> None:
+        """Take the next item. What the policy does not see flows past it."""
+        kind = type(item)
+        if self.want is not None:
+            self._inbox.append((self._shared.now, item))
+        elif kind not in self._sees:
+            self._down(item)
+        elif kind is End:
+            self._close_input(item)  # type: ignore[arg-type]
+        else:
+            self._event = item  # type: ignore[assignment]
+            if self._held is not None and not self._held.take(item):  # type: ignore[arg-type]
+                self._fail(self._held.too_large())
+            else:
+                self._step(self._send, item)
+
+    def decided(self) -> None:
+        """Go on if the effect that the policy waits for has its result."""
+        want, shared = self.want, self._shared
+        if want is None or want.key not in shared.results:
+            return
+        self.want = None
+        shared.waiting -= 1
+        shared.now = self._now
+        self._step(self._send, shared.results[want.key])
+        while self._inbox and self.want is None:
+            shared.now, item = self._inbox.popleft()
+            self.push(item)
+
+    def close(self) -> None:
+        """Let the generator run its `finally` blocks; nothing of it is used any more."""
+        generator, self._generator = self._generator, None
+        if generator is None or self._pump is None:
+            return
+        for let_go in (self._pump.close, lambda: generator.aclose().send(None)):
+            try:
+                let_go()
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001, S112 - whatever it says, it is over
+                continue
+
+    async def _pass_on(self, generator: AsyncGeneratorType[Event, None]) -> None:
+        """Put out what the policy yields. The hot way: the event in hand, as it came."""
+        async for out in generator:
+            if out is self._event and not self._slow:
+                self._down(out)
+            elif type(out) is End and self._end is None:
+                self._end, self._slow, self._closing = out, True, True
+            else:
+                self._check(out)
+                if self._held is not None:
+                    self._held.let_go(out)
+                self._down(out)
+
+    def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
+        """Go on with `value` until the policy waits for an event, waits for an effect, or is over."""
+        while True:
+            try:
+                token = resume(value)
+            except BaseException as error:  # noqa: BLE001 - the policy's own code, `SystemExit` included
+                self._leave(error)
+                return
+            if token is NEXT:
+                if not self._closing:
+                    return
+                resume, value = self._pump.throw, StopAsyncIteration()  # type: ignore[union-attr]
+            elif type(token) is not Want:
+                what = type(token).__name__
+                self._fail(ForeignAwait(f"awaited {what}; a policy may await `events` and `ctx` only"))
+                return
+            elif token.key in self._shared.results:
+                resume, value = self._send, self._shared.results[token.key]
+            else:
+                self.want, self._now = token, self._shared.now
+                self._shared.waiting += 1
+                return
+
+    def _check(self, out: Event) -> None:
+        """Raise what is wrong with something that the policy put out."""
+        kind = type(out)
+        if self._end is not None:
+            raise YieldAfterEnd(f"yielded {kind.__name__} after End")
+        if kind not in ALL:
+            raise BadYield(f"yielded a {kind.__name__}, which is no event")
+        if self._is_late(out):
+            raise UndeclaredHold(f"put out {kind.__name__} late; it declares hold = {self._bound.policy.hold!r}")
+        if kind is Thinking and out.edited and out.signed:  # type: ignore[union-attr]
+            raise SignedThinking("edited signed thinking; pass it or drop the whole part")
+
+    def _is_late(self, out: Event) -> bool:
+        event, hold = self._event, self._bound.policy.hold
+        if hold == "turn" or out.src is None or event is None or out.src is event.src:
+            return False
+        return hold == "none" or not (type(event) is End or out.part == event.part)
+
+    def _close_input(self, end: End) -> None:
+        self._given, self._closing, self._slow, self._event = end, True, True, end
+        if End in self._bound.policy.sees:
+            self._step(self._send, end)
+        else:
+            self._step(self._pump.throw, StopAsyncIteration())  # type: ignore[union-attr]
+
+    def _leave(self, error: BaseException) -> None:
+        """The policy is over: it returned, stopped the answer, or raised."""
+        if isinstance(error, StopIteration):
+            self._finish(self._end or self._given or End("stop"))
+        elif isinstance(error, Stop):
+            self._note(self._verdict(error))
+            if error.shown and self._end is None:
+                self._down(Text(error.shown))
+            self._finish(End("stop"))
+        elif isinstance(error, KeyboardInterrupt):
+            raise error
+        else:
+            self._fail(error)
+
+    def _finish(self, end: End) -> None:
+        """Put out the end. Where the provider has more to say, the rest of it is not for this call."""
+        given, self._generator = self._given, None
+        if given is not None:
+            self._down(given if given.reason in _BROKEN else end)
+            self._sees = frozenset()
+            return
+        self._down(end)
+        self._down(ResponseCompleted(call=self._call, lane="final"))
+        self._stop_listening()
+
+    def _fail(self, error: BaseException) -> None:
+        """Record the failure; `open` goes on without the policy, `closed` ends the call."""
+        bound = self._bound
+        message = describe(error, place(error, self._generator, type(bound.policy)))
+        self._down(
+            PolicyFailed(
+                call=self._call, policy=bound.name, error=type(error).__name__, message=message, went=bound.on_error
+            )
+        )
+        self.close()
+        if self._held is not None and bound.on_error == "open":
+            self._sees = frozenset()
+            for event in self._held.events():
+                self._down(event)
+            if self._given is not None:
+                self._down(self._given)
+            return
+        text = f"The policy {bound.name} failed: {message}"
+        self._down(ResponseFailed(call=self._call, lane="final", error="policy_failed", message=text))
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        self._sees = frozenset()
+        self._down = _drop
+
+    def _note(self, verdict: VerdictReached) -> None:
+        self._down(verdict)
+
+    def _verdict(self, stop: Stop) -> VerdictReached:
+        bound = self._bound
+        return VerdictReached(
+            call=self._call, policy=bound.name, kind="stop", version=bound.version, reason=stop.reason, shown=stop.shown
+        )
+
+
+def _drop(item: Any) -> None:
+    """Where items go that nobody wants any more."""

@@ -1,0 +1,206 @@
+"""A pipeline as a program of the log: what is accepted for a call goes in, what the stage releases comes out.
+
+A pure function of what it is fed. Time comes from the events, chance from the call's id, the rest from effects.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from luthien_stream.core.lens import Lens, Request
+from luthien_stream.core.program import Want
+from luthien_stream.errors import ClientError, PolicyError
+from luthien_stream.events.log import (
+    AnyEvent,
+    ChunkReceived,
+    ChunkReleased,
+    RequestReceived,
+    RequestReleased,
+    ResponseAborted,
+    ResponseCompleted,
+    ResponseFailed,
+    ResponseStarted,
+    Terminal,
+)
+from luthien_stream.policy.context import CallFacts, Shared
+from luthien_stream.policy.passing import PassRun
+from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.request import RequestRun
+from luthien_stream.policy.response import ResponseRun, final
+
+
+class PolicyProgram:
+    """Implements `core.program.Program`."""
+
+    __slots__ = (
+        "_call",
+        "_decided",
+        "_inputs",
+        "_lens",
+        "_lenses",
+        "_out",
+        "_pipeline",
+        "_request",
+        "_response",
+        "_shared",
+        "over",
+    )
+
+    def __init__(self, pipeline: Pipeline, lenses: Mapping[str, Lens], stage: str = "") -> None:
+        """`lenses` by format name; `stage` is the key of the stage that runs the call, the pipeline's own if empty."""
+        if stage and stage != pipeline.stage:
+            raise PolicyError(f"This worker has the pipeline {pipeline.stage}; the call belongs to {stage}")
+        self._pipeline, self._lenses = pipeline, lenses
+        self._call = CallFacts()
+        self._shared = Shared()
+        self._lens: Lens | None = None
+        self._request: RequestRun | None = None
+        """The request phase, while it lasts."""
+        self._response: ResponseRun | PassRun | None = None
+        self._inputs: deque[AnyEvent] = deque()
+        self._out: list[AnyEvent] = []
+        self._decided = False
+        self.over = False
+
+    def feed(self, event: AnyEvent) -> None:
+        """Take the next accepted input."""
+        self._inputs.append(event)
+
+    def decide(self, key: str, value: Any) -> None:
+        """Take the recorded result of an effect."""
+        self._shared.results[key] = value
+        self._decided = True
+
+    def advance(self) -> Sequence[AnyEvent]:
+        """Run until it waits for input or effects; return outputs in order."""
+        if self._decided:
+            self._decided = False
+            self._go_on()
+        while self._inputs and not self.over and self._request is None:
+            self._take(self._inputs.popleft())
+        return self._outputs()
+
+    def wants(self) -> Sequence[Want]:
+        """The effects it waits for now."""
+        run = self._request or self._response
+        return () if self.over or run is None else run.wants()
+
+    def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
+        """End the call now: what policies hold does not leave, and no good end is made up."""
+        if not self.over:
+            self._end(ResponseFailed(call=self._call.id, lane="final", error=reason, message=message))
+        return self._outputs()
+
+    def _outputs(self) -> Sequence[AnyEvent]:
+        out = self._out[:]
+        self._out.clear()
+        return out
+
+    def _take(self, event: AnyEvent) -> None:
+        """Do what the event asks for."""
+        response = self._response
+        if response is not None:
+            if type(event) is ChunkReceived:
+                response.chunk(event)
+            elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
+                response.end(event)
+            if response.over:
+                self._close()
+        elif isinstance(event, RequestReceived):
+            self._open(event)
+        elif isinstance(event, ResponseStarted):
+            self._begin(event)
+        elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
+            self._end(final(event))
+
+    def _go_on(self) -> None:
+        """An effect has its result."""
+        if self._request is not None:
+            self._request.advance()
+            self._release()
+        elif self._response is not None and not self.over:
+            self._response.decided()
+            if self._response.over:
+                self._close()
+
+    def _open(self, event: RequestReceived) -> None:
+        self._call = CallFacts.of(event)
+        self._shared.now = event.time
+        self._lens = self._lenses.get(event.format)
+        if self._lens is None:
+            self._fail("bad_request", f"The format {event.format!r} is not known here")
+            return
+        try:
+            request = self._lens.request(event.body)
+        except ClientError as error:
+            self._fail("bad_request", str(error))
+            return
+        objection = self._pipeline.objection(request)
+        if objection is not None:
+            self._fail("bad_request", objection)
+            return
+        self._request = RequestRun(self._pipeline, self._call, self._shared, request, self._out)
+        self._request.advance()
+        self._release()
+
+    def _release(self) -> None:
+        """Put out what the request phase came to, if it is done."""
+        run = self._request
+        if run is None or not run.done:
+            return
+        self._request = None
+        if run.failed is not None:
+            self._end(run.failed)
+        elif run.refused is not None:
+            self._answer_refusal(run.request, run.refused.shown)
+        else:
+            request = run.request
+            body = request.body if request.changed else b""
+            self._out.append(
+                RequestReleased(
+                    call=self._call.id, changed=request.changed, body=body, body_size=len(body), model=request.model
+                )
+            )
+            self.over = "response" not in self._pipeline.phases
+
+    def _answer_refusal(self, request: Request, shown: str) -> None:
+        """Put out a whole turn that says so: agents retry an HTTP error, not an answer."""
+        kind: Literal["frame", "body"] = "frame" if request.streamed else "body"
+        for frame in self._lens.refusal(request, shown, self._call.id):  # type: ignore[union-attr]
+            self._out.append(ChunkReleased(call=self._call.id, frame=frame, kind=kind))
+        self._end(ResponseCompleted(call=self._call.id, lane="final", reason="stop"))
+
+    def _begin(self, event: ResponseStarted) -> None:
+        self._out.append(
+            ResponseStarted(
+                call=self._call.id,
+                status=event.status,
+                headers=event.headers,
+                provider=event.provider,
+                model=event.model,
+                streamed=event.streamed,
+            )
+        )
+        if event.status >= 400:
+            self._response = PassRun(event.status, self._out)
+        elif self._lens is not None:
+            self._response = ResponseRun(
+                self._lens, self._pipeline, self._call, self._shared, self._out, event.streamed
+            )
+
+    def _fail(self, error: str, message: str) -> None:
+        self._end(ResponseFailed(call=self._call.id, lane="final", error=error, message=message))
+
+    def _end(self, terminal: Terminal) -> None:
+        self._out.append(terminal)
+        self._close()
+
+    def _close(self) -> None:
+        """Let go of whatever still runs."""
+        for run in (self._request, self._response):
+            if run is not None:
+                run.close()
+        self._request = self._response = None
+        self.over = True

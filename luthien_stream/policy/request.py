@@ -1,0 +1,108 @@
+"""The request phase of one call: each policy's `request`, stepped by hand, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from luthien_stream.core.lens import Request
+from luthien_stream.core.program import Want
+from luthien_stream.events.log import AnyEvent, PolicyFailed, RequestRefused, ResponseFailed, VerdictReached
+from luthien_stream.policy.api import Refuse
+from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
+from luthien_stream.policy.errors import ForeignAwait, NotAGenerator
+from luthien_stream.policy.pipeline import Bound, Pipeline
+from luthien_stream.policy.trace import describe, place
+
+
+class RequestRun:
+    """See the module. `advance` until `done`; then `refused`, `failed`, or `request` is for the provider."""
+
+    __slots__ = ("_call", "_out", "_running", "_shared", "_todo", "_want", "failed", "refused", "request")
+
+    def __init__(
+        self, pipeline: Pipeline, call: CallFacts, shared: Shared, request: Request, out: list[AnyEvent]
+    ) -> None:
+        """Verdicts and failures are appended to `out`, in order."""
+        self._call, self._shared = call, shared
+        self._todo = [(i, bound) for i, bound in enumerate(pipeline.policies) if "request" in bound.phases]
+        self._running: Coroutine[Any, Any, Any] | None = None
+        self._want: Want | None = None
+        self.request = request
+        self._out = out
+        self.refused: RequestRefused | None = None
+        self.failed: ResponseFailed | None = None
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to run."""
+        return not self._todo or self.refused is not None or self.failed is not None
+
+    def wants(self) -> Sequence[Want]:
+        """The effect that the policy in hand waits for."""
+        return [self._want] if self._want is not None else []
+
+    def advance(self) -> None:
+        """Run until an effect is missing or all is done."""
+        while not self.done:
+            index, bound = self._todo[0]
+            value = None
+            if self._want is not None:
+                if self._want.key not in self._shared.results:
+                    return
+                value, self._want = self._shared.results[self._want.key], None
+            if self._running is None:
+                me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
+                context = Context(self._call, me, self._shared, self._out.append)
+                self._running = bound.policy.request(self.request, context)
+            if self._step(bound, value):
+                self._running = None
+                self._todo.pop(0)
+
+    def close(self) -> None:
+        """Let go of the policy in hand."""
+        if self._running is not None:
+            self._running.close()
+
+    def _step(self, bound: Bound, value: Any) -> bool:
+        """Send `value` into the policy in hand; return True if the policy is done."""
+        try:
+            token = self._running.send(value)  # type: ignore[union-attr]
+        except StopIteration as returned:
+            return self._take(bound, returned.value)
+        except Refuse as refuse:
+            self._refuse(bound, refuse)
+        except Exception as error:  # noqa: BLE001 - the policy's own code: whatever it raises is a policy failure
+            self._fail(bound, error)
+        else:
+            if type(token) is Want:
+                self._want = token
+                return False
+            what = type(token).__name__
+            self._fail(bound, ForeignAwait(f"awaited {what}; a policy may await `ctx` only"))
+        return True
+
+    def _take(self, bound: Bound, request: Any) -> bool:
+        if hasattr(request, "body") and hasattr(request, "parts"):
+            self.request = request
+        else:
+            self._fail(bound, NotAGenerator(f"request returned a {type(request).__name__}; return the request"))
+        return True
+
+    def _refuse(self, bound: Bound, refuse: Refuse) -> None:
+        self.refused = RequestRefused(call=self._call.id, policy=bound.name, reason=refuse.reason, shown=refuse.shown)
+        verdict = VerdictReached(
+            call=self._call.id, policy=bound.name, kind="deny", version=bound.version, phase="request"
+        )
+        verdict.reason, verdict.shown = refuse.reason, refuse.shown
+        self._out += self.refused, verdict
+
+    def _fail(self, bound: Bound, error: BaseException) -> None:
+        message = describe(error, place(error, self._running, type(bound.policy)))
+        failure = PolicyFailed(call=self._call.id, policy=bound.name, error=type(error).__name__, phase="request")
+        failure.message, failure.went = message, bound.on_error
+        self._out.append(failure)
+        self.close()
+        if bound.on_error == "closed":
+            text = f"The policy {bound.name} failed: {message}"
+            self.failed = ResponseFailed(call=self._call.id, lane="final", error="policy_failed", message=text)
