@@ -53,6 +53,11 @@ def body(ref: str) -> str:
     return f"ls:body:{ref}"
 
 
+def registry(role: str) -> str:
+    """The set of all names that have had a heartbeat in a role."""
+    return f"ls:registry:{role}"
+
+
 def heartbeat(role: str, name: str) -> str:
     """The heartbeat of one process."""
     return f"ls:registry:{role}:{name}"

@@ -1,0 +1,3 @@
+-- The newest id ever written.
+-- KEYS stream
+return last_id(KEYS[1])
