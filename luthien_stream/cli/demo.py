@@ -39,7 +39,7 @@ No policy is configured, so nothing was changed. To see some act, write this to 
     - use: string_replace
       with: {replace: [[hunter2, "[gone]"], [robot, ROBOT]]}
     - use: block_tools
-      with: {block: [{tool: "Bash", arguments: "rm -rf"}]}
+      with: {rules: [{tool: Bash, arguments: "rm -rf"}]}
 """
 RECORD_WAIT_S = 5.0
 

@@ -52,7 +52,7 @@ async def play(url: str, key: str) -> AsyncIterator[Exchange]:
         first = [_user("Clean up my project")]
         deed = await _ask(http, "agent: asks for a dangerous tool call", MESSAGES, "demo/agent", first)
         yield deed
-        turns = [*first, *_reaction(events_of(MESSAGES, deed.raw))]
+        turns = [*first, *reaction(MESSAGES, deed.raw)]
         if len(turns) > 1:
             yield await _ask(http, "agent: how it takes it", MESSAGES, "demo/agent", turns)
 
@@ -97,8 +97,9 @@ async def _ask(
     return Exchange(title, form, call_id, answer.status, raw, first * 1e3, (time.monotonic() - begun) * 1e3)
 
 
-def _reaction(said: Sequence[Event]) -> list[dict[str, Any]]:
+def reaction(form: str, raw: bytes) -> list[dict[str, Any]]:
     """The next turns: the tool's result if a call came through (nothing is executed), else a word of the user."""
+    said = events_of(form, raw)
     text = "".join(event.text for event in said if isinstance(event, Text)).strip()
     calls = [event for event in said if isinstance(event, ToolCall)]
     content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []

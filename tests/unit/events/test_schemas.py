@@ -8,10 +8,12 @@ import jsonschema
 import msgspec
 import pytest
 
+from luthien_stream.edge.doors import SERVED
 from luthien_stream.events import pack
 from luthien_stream.events.examples import examples
 from luthien_stream.events.json_form import from_json
 from luthien_stream.events.log import Unknown
+from luthien_stream.events.openapi import openapi
 from luthien_stream.events.schema import FOLDER, files, schema_of
 
 JSON_EXAMPLES = sorted((FOLDER / "examples").rglob("*.json"))
@@ -88,3 +90,14 @@ def test_a_schema_refuses_what_is_wrong() -> None:
     form["data"]["frame"] = 7
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema_of("chunk.received")).validate(form)
+
+
+def test_every_path_that_the_edge_serves_is_described() -> None:
+    """The OpenAPI document and the edge name the same paths; the admin listener has its own prefix."""
+    described = {
+        f"{method.upper()} {path}"
+        for path, item in openapi()["paths"].items()
+        for method in item
+        if method != "servers"
+    }
+    assert {one for one in described if "/luthien/api/" not in one} == set(SERVED)
