@@ -16,6 +16,8 @@ def loads(path: Path | None) -> Callable[[Config], Iterator[Finding]]:
     """A check for `examine`: each policy of the pipeline by itself, so that each problem has its line."""
 
     def check(config: Config) -> Iterator[Finding]:
+        if not config.pipeline:
+            return
         from luthien_stream.policy.catalogue import load_pipeline
 
         for number, use in enumerate(config.pipeline):

@@ -47,8 +47,8 @@ def examine(
 
 def policy_folder(path: Path | None) -> Path | None:
     """Where a configuration's own policies are: `workers/` beside the file."""
-    folder = (path or Path(DEFAULT_FILE)).absolute().parent / "workers"
-    return folder if folder.is_dir() else None
+    folder = None if path is None else path.absolute().parent / "workers"
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def describe(path: Path | None, problem: Problem) -> str:

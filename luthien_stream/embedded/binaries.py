@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -66,8 +67,8 @@ def _reachable(program: Path, root: Path, parts: list[Path]) -> Path:
     """The program itself, or its copy if it lies where the server's user cannot reach it (a home of mode 0700)."""
     if service_user() is None or _open_to_all(program):
         return program
-    facts = program.stat()
-    copy = STATE / "programs" / f"{program.name}-{facts.st_size}-{facts.st_mtime_ns}"
+    with program.open("rb") as file:
+        copy = STATE / "programs" / f"{program.name}-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
     if not copy.exists():
         _copy(root, parts, copy)
     return copy / program.relative_to(root)

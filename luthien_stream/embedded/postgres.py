@@ -24,6 +24,7 @@ SETTINGS = {
     "max_connections": "50",
     "shared_buffers": "64MB",
     "max_parallel_workers_per_gather": "0",
+    "max_logical_replication_workers": "0",
     "jit": "off",
     "log_timezone": "UTC",
     "log_min_error_statement": "panic",  # statements hold what people wrote: keep them out of the log

@@ -1,0 +1,110 @@
+"""`luthien-stream calls`: the last recorded calls, newest first."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rich.table import Table
+
+from luthien_stream.activity.read import Summary, list_calls
+from luthien_stream.cli.common import add_instance_flags, console, find_instance, print_json, run_async
+from luthien_stream.cli.plain import SHORT_ID, day_and_time, iso, milliseconds, parse_since, printable, span
+from luthien_stream.cli.recorded import open_record
+
+HELP = (
+    """List recorded calls, newest first: what was asked for, how it ended, how long it took, what policies decided."""
+)
+EPILOG = """\
+examples:
+  luthien-stream calls                        the last 30
+  luthien-stream calls --since 1h --model 'claude-*'
+  luthien-stream calls --session 4f1c... --json
+  luthien-stream show 0192f3a4-7c1e           one of them, by the beginning of its id
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--session", default="", metavar="ID", help="only calls of this agent session")
+    parser.add_argument("--model", default="", metavar="GLOB", help="only calls to these models")
+    parser.add_argument("--since", metavar="TIME", help="only calls after: 30s, 10m, 2h, 1d, or 2026-01-31T12:00")
+    parser.add_argument("--limit", type=int, default=30, metavar="N", help="at most so many (default: %(default)s)")
+    add_instance_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list."""
+    calls = run_async(_calls(args))
+    if args.json:
+        for call in calls:
+            print_json(as_object(call))
+    elif calls:
+        console().print(_table(calls))
+    else:
+        console().print("No recorded call" + (" like this." if args.session or args.model or args.since else " yet."))
+    return 0
+
+
+async def _calls(args: argparse.Namespace) -> list[Summary]:
+    since = parse_since(args.since) if args.since else 0
+    async with open_record(find_instance(args)) as store:
+        return await list_calls(store, session=args.session, model=args.model, since=since, limit=args.limit)
+
+
+def as_object(call: Summary) -> dict[str, Any]:
+    """Return a call as `--json` prints it."""
+    return {
+        "call_id": call.call_id,
+        "time": iso(call.time),
+        "model": call.model,
+        "format": call.format,
+        "session": call.session,
+        "client": call.client,
+        "key": call.key,
+        "streamed": call.streamed,
+        "pipeline": call.version,
+        "provider": call.provider,
+        "status": call.status,
+        "outcome": call.outcome,
+        "error": call.error,
+        "delivered": call.delivered,
+        "delivered_bytes": call.delivered_bytes,
+        "duration_ms": milliseconds(call.duration),
+        "first_received_ms": milliseconds(call.first_received),
+        "first_released_ms": milliseconds(call.first_released),
+        "chunks_received": call.chunks_received,
+        "chunks_released": call.chunks_released,
+        "usage": call.usage,
+        "verdicts": call.verdicts,
+        "body_ref": call.body_ref,
+        "body_size": call.body_size,
+    }
+
+
+def _table(calls: list[Summary]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("call_id", "when", "model", "format", "outcome"):
+        table.add_column(name, no_wrap=True)
+    for name in ("took", "first", "chunks"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdicts")
+    for call in calls:
+        table.add_row(
+            call.call_id[:SHORT_ID],
+            day_and_time(call.time),
+            printable(call.model),
+            call.format,
+            how(call),
+            span(call.duration),
+            span(call.first_released),
+            str(call.chunks_received),
+            printable(", ".join(dict.fromkeys(call.verdicts))),
+        )
+    return table
+
+
+def how(call: Summary) -> str:
+    """Return the outcome in words: the status, and the error or how the client left if all was not well."""
+    trouble = call.error or (call.delivered if call.delivered not in (None, "complete") else "")
+    return printable(" ".join(str(word) for word in (call.status or "", call.outcome, trouble) if word))

@@ -1,0 +1,73 @@
+"""`luthien-stream tail`: the log as it is written, one line an event."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import aclosing
+
+from luthien_stream.activity.tail import read_log
+from luthien_stream.bus import connect
+from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, print_json, run_async
+from luthien_stream.cli.plain import parse_since
+from luthien_stream.cli.tail_line import Line, Wanted
+from luthien_stream.events.json_form import to_json
+
+HELP = """Watch what passes, live: requests, every chunk as it came and as it was released, verdicts, errors. It reads
+the log only, takes nothing from anybody, and may run any number of times. ≠ marks a chunk that a policy changed."""
+EPILOG = """\
+examples:
+  luthien-stream tail                                     everything, from now on
+  luthien-stream tail --call 0192f3a4-7c1e                one call, by the beginning of its id
+  luthien-stream tail --type 'verdict.*' --type 'policy.*'
+  luthien-stream tail --model 'claude-*' --since 10m      with the last ten minutes before it
+  luthien-stream tail --since 1h --no-follow --json       what is kept of the last hour, as CloudEvents
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--call", default="", metavar="ID", help="only this call; the beginning of its id is enough")
+    parser.add_argument("--session", default="", metavar="ID", help="only calls of this agent session")
+    parser.add_argument("--model", default="", metavar="GLOB", help="only calls to these models")
+    parser.add_argument("--type", action="append", default=[], metavar="GLOB", help="only these events; repeatable")
+    parser.add_argument("--since", metavar="TIME", help="begin in the past: 30s, 10m, 2h, 1d, or 2026-01-31T12:00")
+    parser.add_argument(
+        "--follow", action=argparse.BooleanOptionalAction, default=True, help="go on with what comes (the default)"
+    )
+    add_instance_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print until interrupted, or to the end of what is kept with `--no-follow`."""
+    url = find_instance(args).redis
+    if url == "memory":
+        return fail(
+            "the log is in the memory of `up` (redis: memory): only another `redis:` can be watched from outside"
+        )
+    since = parse_since(args.since) if args.since else None
+    if since is None and not args.follow:
+        since = 0
+    wanted = Wanted(args.call, args.session, args.model, tuple(args.type))
+    run_async(_tail(url, wanted, since, follow=args.follow, as_json=args.json))
+    return 0
+
+
+async def _tail(url: str, wanted: Wanted, since: int | None, *, follow: bool, as_json: bool) -> None:
+    """Whose model or session counts must be seen from its beginning, so then all that is kept is read, in silence."""
+    start = 0 if wanted.needs_request else since
+    shown_from = int(time.time() * 1e6) if since is None else since
+    line, bus = Line(wanted, colour=console().is_terminal), connect(url)
+    try:
+        async with aclosing(read_log(bus, since=start, follow=follow)) as events:
+            async for seen in events:
+                known = line.learn(seen)
+                if (start == since or seen.time >= shown_from) and line.wants(seen, known):
+                    if as_json:
+                        print_json(to_json(seen.event, seen.src, seen.entry))
+                    else:
+                        sys.stdout.write(line.text(seen, known) + "\n")
+                        sys.stdout.flush()
+    finally:
+        await bus.close()
