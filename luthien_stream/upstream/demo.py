@@ -39,9 +39,11 @@ class DemoAnswer:
 
     def __init__(self, status: int, content_type: str, parts: Sequence[bytes], pause_s: float = 0.0) -> None:
         self.status = status
+        request_id = f"req_demo_{crc32(b''.join(parts)):08x}"
         self.headers: tuple[Header, ...] = (
             ("content-type", content_type),
-            ("x-request-id", f"req_demo_{crc32(b''.join(parts)):08x}"),
+            ("request-id", request_id),  # Anthropic's name for it
+            ("x-request-id", request_id),
         )
         self._parts = parts
         self._pause_s = pause_s

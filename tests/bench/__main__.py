@@ -102,7 +102,8 @@ async def _sample(figures: Figures, system: System, one: Load) -> None:
     before = cpu_seconds(system.pid)
     sample = await load.run(system.url, one, system.prefix)
     await asyncio.sleep(0.2)  # what is written behind the answer belongs to it
-    figures.add(system.name, one, sample, cpu_seconds(system.pid) - before)
+    after = cpu_seconds(system.pid)
+    figures.add(system.name, one, sample, {role: after[role] - before.get(role, 0.0) for role in after})
 
 
 def say(text: str) -> None:

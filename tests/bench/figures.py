@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from statistics import median, quantiles
 
 from msgspec import Struct, field
@@ -14,8 +14,6 @@ PACED = Load("paced", "text-80@20+timed", streams=64, times=1)
 FIRST = Load("first", "text-1+timed", streams=1, times=40)
 WHOLE = Load("whole", "text-20", streams=16, seconds=2, streamed=False)
 LOADS = (FULL, PACED, FIRST, WHOLE)
-
-Read = Callable[[str, str], float | None]
 
 
 class Ratio(Struct, frozen=True):
@@ -50,10 +48,10 @@ class Figures(Struct):
     memory: dict[str, dict[str, int]] = field(default_factory=dict)
     """System to role to resident bytes."""
 
-    def add(self, system: str, load: Load, sample: Sample, cpu_s: float) -> None:
-        """Take in one sample; `cpu_s` is what all processes of the system used meanwhile."""
+    def add(self, system: str, load: Load, sample: Sample, cpu_s: Mapping[str, float]) -> None:
+        """Take in one sample; `cpu_s` is what the processes of the system used meanwhile, by role."""
         figures = self.rounds.setdefault(system, {})
-        for name, value in _values(load, sample, cpu_s):
+        for name, value in _values(sample, cpu_s):
             figures.setdefault(f"{load.name} {name}", []).append(value)
         self.errors.setdefault(system, []).extend(sample.errors)
         answers, exact = self.answers.get(system, (0, 0))
@@ -68,6 +66,12 @@ class Figures(Struct):
         """The median over the rounds of what a system adds to no proxy in the same round."""
         own, without = (self.rounds.get(one, {}).get(name, []) for one in (system, "direct"))
         return median(a - b for a, b in zip(own, without, strict=True)) if own and without else None
+
+    def by_role(self, system: str, name: str) -> dict[str, float]:
+        """The medians of a figure that is kept by role, the largest first."""
+        found = {key.removeprefix(f"{name} "): key for key in self.rounds.get(system, {}) if key.startswith(f"{name} ")}
+        middles = {role: self.middle(system, key) or 0.0 for role, key in found.items()}
+        return dict(sorted(middles.items(), key=lambda item: -item[1]))
 
     def over(self, system: str, other: str, name: str) -> float | None:
         """One system's median as a multiple of another's."""
@@ -90,9 +94,11 @@ class Figures(Struct):
         ]
 
 
-def _values(load: Load, sample: Sample, cpu_s: float) -> Iterator[tuple[str, float]]:
+def _values(sample: Sample, cpu_s: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    chunks = max(1, sample.chunks)
     yield "rate", sample.chunks / sample.seconds
-    yield "cpu us", cpu_s * 1e6 / max(1, sample.chunks)
+    yield "cpu us", sum(cpu_s.values()) * 1e6 / chunks
+    yield from ((f"cpu us {role}", seconds * 1e6 / chunks) for role, seconds in cpu_s.items())
     for name, values in (("first", sample.first), ("late", sample.late)):
         if len(values) > 1:
             yield f"{name} p50", median(values) / 1e6

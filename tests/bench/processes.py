@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import psutil
@@ -33,14 +34,14 @@ def family(pid: int | None) -> list[psutil.Process]:
     return [parent, *parent.children(recursive=True)]
 
 
-def cpu_seconds(pid: int | None) -> float:
-    """CPU time of a process and all below it, user and system."""
-    total = 0.0
+def cpu_seconds(pid: int | None) -> dict[str, float]:
+    """CPU time of a process and all below it, user and system, by role."""
+    found: dict[str, float] = defaultdict(float)
     for process in family(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
-            total += times.user + times.system
-    return total
+            found[role_of(process)] += times.user + times.system
+    return found
 
 
 def memory(pid: int | None) -> dict[str, int]:

@@ -40,6 +40,9 @@ def lines(figures: Figures, systems: Iterable[System]) -> Iterator[str]:
     for system in systems:
         yield _quality(figures, system.name)
     yield ""
+    for system in systems:
+        yield _shares(figures, system.name)
+    yield ""
     yield "; ".join(str(ratio) for ratio in figures.ratios())
 
 
@@ -68,3 +71,12 @@ def _quality(figures: Figures, name: str) -> str:
     resident = ", ".join(f"{role} {size / 1e6:.0f} MB" for role, size in sorted(figures.memory.get(name, {}).items()))
     first = f" (first: {errors[0]})" if errors else ""
     return f"{name:12} {answers} answers, {exact} byte-exact, {len(errors)} errors{first}; {resident or 'no process'}"
+
+
+def _shares(figures: Figures, name: str) -> str:
+    loads = (("as fast as possible", "full cpu us"), ("at 20/s", "paced cpu us"), ("a request", "whole cpu us"))
+    found = ((title, figures.by_role(name, key)) for title, key in loads)
+    shares = (
+        f"{title}: {', '.join(f'{role} {us:.1f}' for role, us in roles.items())}" for title, roles in found if roles
+    )
+    return f"{name:12} CPU us; " + ("; ".join(shares) or "none")

@@ -67,8 +67,8 @@ def test_what_is_added_is_counted_from_the_same_round() -> None:
     """Latency over no proxy is the median of the rounds' differences."""
     figures = Figures()
     for base in (1_000_000, 9_000_000):
-        figures.add("direct", PACED, Sample(seconds=1, chunks=10, late=[base, base]), 0)
-        figures.add("policy", PACED, Sample(seconds=1, chunks=10, late=[base + 500_000] * 2), 0)
+        figures.add("direct", PACED, Sample(seconds=1, chunks=10, late=[base, base]), {})
+        figures.add("policy", PACED, Sample(seconds=1, chunks=10, late=[base + 500_000] * 2), {})
     assert figures.added("policy", "paced late p50") == pytest.approx(0.5)
     assert figures.added("policy", "first first p50") is None
 
@@ -76,10 +76,11 @@ def test_what_is_added_is_counted_from_the_same_round() -> None:
 def test_ratios_say_what_was_missed() -> None:
     """A bound that does not hold is marked; what was not measured is neither."""
     figures = Figures()
-    figures.add("policy", FULL, Sample(seconds=1, chunks=1000), 0.04)
-    figures.add("passthrough", FULL, Sample(seconds=1, chunks=1000), 0.01)
+    figures.add("policy", FULL, Sample(seconds=1, chunks=1000), {"edge": 0.03, "worker": 0.01})
+    figures.add("passthrough", FULL, Sample(seconds=1, chunks=1000), {"passthrough": 0.01})
     ratios = {ratio.says: ratio for ratio in figures.ratios()}
     assert ratios["CPU/chunk over pass-through"].value == pytest.approx(4)
     assert str(ratios["CPU/chunk over pass-through"]).endswith("MISSED")
     assert ratios["chunks/s over LiteLLM"].reached is None
+    assert list(figures.by_role("policy", "full cpu us")) == ["edge", "worker"]
     assert Ratio("rate", 25, "x", 20, at_least=True).reached is True
