@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
+import msgspec
 from msgspec import Struct, field
 
 from luthien_stream.events.log import (
@@ -20,6 +21,7 @@ from luthien_stream.events.log import (
     Terminal,
 )
 
+Kind = Literal["frame", "rest", "body"]
 _E = TypeVar("_E")
 
 
@@ -37,7 +39,7 @@ class StoredChunk(Struct, frozen=True):
 
     n: int
     time: int
-    kind: Literal["frame", "rest", "body"]
+    kind: Kind
     frame: bytes
     origin: int | None = None
 
@@ -58,6 +60,7 @@ class Piece(Struct, frozen=True):
     time: int
     frame: bytes
     by: Literal["provider", "policy", "edge"]
+    kind: Kind = "frame"
     held: int | None = None
 
 
@@ -81,7 +84,7 @@ def original_lane(record: Record) -> LaneView:
     """What came from the provider."""
     src = _source(record, "original")
     chunks = record.chunks.get(src, {})
-    pieces = [Piece(c.n, c.time, c.frame, "provider") for _, c in sorted(chunks.items()) if c.origin is None]
+    pieces = [Piece(c.n, c.time, c.frame, "provider", c.kind) for _, c in sorted(chunks.items()) if c.origin is None]
     view = LaneView(src, pieces, _end(record, src, "original"))
     view.missing = _missing(record, src, view.end)
     refused = any(isinstance(stored.event, RequestRefused) for stored in record.events)
@@ -100,9 +103,10 @@ def _released_lane(record: Record, src: str) -> LaneView:
     view = LaneView(src, end=_end(record, src, "final"))
     for _, chunk in sorted(record.chunks.get(src, {}).items()):
         if chunk.origin is None or chunk.origin < 0:
-            view.pieces.append(Piece(chunk.n, chunk.time, chunk.frame, "policy"))
+            view.pieces.append(Piece(chunk.n, chunk.time, chunk.frame, "policy", chunk.kind))
         elif (source := received.get(chunk.origin)) is not None:
-            view.pieces.append(Piece(chunk.n, chunk.time, source.frame, "provider", chunk.time - source.time))
+            held = chunk.time - source.time
+            view.pieces.append(Piece(chunk.n, chunk.time, source.frame, "provider", chunk.kind, held))
         else:
             view.missing += 1
     view.missing += _missing(record, src, view.end)
@@ -112,7 +116,7 @@ def _released_lane(record: Record, src: str) -> LaneView:
 
 def _relayed_lane(record: Record) -> LaneView:
     original = original_lane(record)
-    pieces = [Piece(piece.n, piece.time, piece.frame, piece.by, 0) for piece in original.pieces]
+    pieces = [msgspec.structs.replace(piece, held=0) for piece in original.pieces]
     view = LaneView(original.src, pieces, _end(record, "", "final"), original.complete, original.missing)
     view.complete = view.end is not None and original.complete
     return _as_delivered(record, view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -63,8 +64,9 @@ class Summary(Struct, frozen=True):
 async def list_calls(
     store: Store, *, session: str = "", model: str = "", since: int = 0, limit: int = 50
 ) -> list[Summary]:
-    """Return the newest calls first. `since` in microseconds."""
-    return [_summary(row) for row in await store.fetch("list_calls", session, model, since, limit)]
+    """Return the newest calls first. `model` is a glob with `*`, `since` in microseconds."""
+    pattern = re.sub(r"([%_\\])", r"\\\1", model or "*").replace("*", "%")
+    return [_summary(row) for row in await store.fetch("list_calls", session, pattern, since, limit)]
 
 
 async def find_call(store: Store, prefix: str) -> str:

@@ -1,10 +1,11 @@
-"""The record's way to PostgreSQL: pool, deadlines, typed errors, and the writing of one batch.
+"""The record's way to PostgreSQL: connection, deadlines, typed errors, and the writing of one batch.
 
 The only file that knows asyncpg. A batch is one transaction: chunks by COPY, the rest by one statement a table.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
@@ -21,8 +22,6 @@ from luthien_stream.errors import LuthienError
 TIMEOUT_S = 30.0
 """Deadline of one statement."""
 CONNECT_TIMEOUT_S = 5.0
-POOL = 4
-"""Connections at most."""
 _REFUSALS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -30,7 +29,7 @@ _REFUSALS = (
     ValueError,
     OverflowError,
 )
-_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class StoreError(LuthienError):
@@ -53,18 +52,19 @@ class Connection(Protocol):
 
 
 class Store:
-    """One database. Connects when it is first used, and again after an outage."""
+    """One database over one connection: opened when it is first used, and again after an outage."""
 
     def __init__(self, dsn: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self._dsn = dsn
         self._timeout_s = timeout_s
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._lock = asyncio.Lock()
 
     async def close(self) -> None:
-        """Give up all connections."""
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        """Give up the connection; the next use opens another."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -97,13 +97,30 @@ class Store:
 
     @asynccontextmanager
     async def _begin(self) -> AsyncIterator[Any]:
-        with _typed():
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._dsn, min_size=0, max_size=POOL, timeout=CONNECT_TIMEOUT_S, command_timeout=self._timeout_s
+        async with self._lock:
+            with _typed():
+                connection = await self._connected()
+                try:
+                    async with connection.transaction():
+                        yield connection
+                except _REFUSALS:
+                    raise
+                except BaseException:
+                    # Cut off in the middle of a COPY, a connection is of no more use, and the driver does not notice.
+                    await self.close()
+                    raise
+
+    async def _connected(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            try:
+                self._connection = await asyncpg.connect(
+                    self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=self._timeout_s
                 )
-            async with self._pool.acquire(timeout=self._timeout_s) as connection, connection.transaction():
-                yield connection
+            except ValueError:  # not shown: it may quote the URL, with the password
+                raise StoreUnavailable(
+                    "`database:` is no PostgreSQL URL: write postgresql://user:password@host/name"
+                ) from None
+        return self._connection
 
 
 async def _copy_runs(connection: Any, runs: Sequence[RunRow]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import structlog
 from msgspec import Struct
@@ -72,7 +72,7 @@ class Merge:
         return ready
 
 
-async def read_log(bus: Bus, *, since: int | None = None, follow: bool = True) -> AsyncIterator[Seen]:
+async def read_log(bus: Bus, *, since: int | None = None, follow: bool = True) -> AsyncGenerator[Seen]:
     """Yield events from `since` (microseconds; None: from now), until interrupted or, without `follow`, to the end.
 
     An outage of the log is waited out, and reading goes on where it was. Raises `BusError` without `follow`.

@@ -121,6 +121,8 @@ async def test_calls_are_listed_by_session_model_and_time(bus: MemoryBus, store:
         await all_recorded(bus)
     assert [c.session for c in await list_calls(store, session="s2")] == ["s2"]
     assert [c.model for c in await list_calls(store, model="demo/story")] == ["demo/story"]
+    assert len(await list_calls(store, model="demo/*")) == 3
+    assert await list_calls(store, model="demo_story") == []
     assert len(await list_calls(store, limit=2)) == 2
     assert await list_calls(store, since=START + 1) == []
 
@@ -248,6 +250,9 @@ async def test_errors_of_the_store_are_typed(store: Store) -> None:
         await store.fetch("list_calls", "", "", 2**70, 1)
     with pytest.raises(StoreUnavailable, match="database:"):
         await Store("postgresql://nobody@/nothing?host=/nowhere").fetch("known_bodies", [])
+    with pytest.raises(StoreUnavailable, match="no PostgreSQL URL") as caught:
+        await Store("mysql://me:secret@host/name").fetch("known_bodies", [])
+    assert "secret" not in str(caught.value)
 
 
 async def test_without_a_database_the_role_waits(bus: MemoryBus) -> None:

@@ -51,7 +51,7 @@ WHERE excluded.entry < old.entry;
 
 -- name: list_calls
 SELECT * FROM summaries
-WHERE ($1 = '' OR session = $1) AND ($2 = '' OR model = $2) AND time >= $3
+WHERE ($1 = '' OR session = $1) AND model LIKE $2 AND time >= $3
 ORDER BY time DESC
 LIMIT $4;
 

@@ -92,7 +92,7 @@ class Follower:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        async with aclosing(self._log) as events:  # type: ignore[type-var]
+        async with aclosing(self._log) as events:
             async for seen in events:
                 self.seen.append(seen)
 
