@@ -80,15 +80,17 @@ def is_running(data: Path) -> bool:
 def find_instance(args: argparse.Namespace) -> Instance:
     """The instance that the flags name. Raises `ConfigError` with the way out if there is none.
 
-    It is what runs in the data folder; or what the configuration says, if that names servers of its own.
+    It is what runs in the data folder; or what the configuration says, if that names servers of its own. Where both
+    are there, what was named by a flag counts.
     """
-    data = data_folder(args)
-    if args.data is None and (args.config is not None or not is_running(data)):
-        path = config_path(args)
-        stated = instance_of(load_config(path, os.environ), path)
-        if stated is not None:
-            return stated
-    if not is_running(data):
+    data, path = data_folder(args), config_path(args)
+    running = is_running(data)
+    if running and (args.data is not None or args.config is None):
+        return read_instance(data)
+    stated = instance_of(load_config(path, os.environ), path)
+    if stated is not None:
+        return stated
+    if not running:
         raise ConfigError(f"Nothing runs in {data}: start it with `luthien-stream up`, or name its folder with --data")
     return read_instance(data)
 
