@@ -15,6 +15,7 @@ FRAME_LIMIT = 32 << 20
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
+_E, _LF = b"e\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -56,9 +57,9 @@ def data_of(raw: bytes) -> bytes | None:
         start = 6
     else:
         start = raw.find(b"\n") + 7
-        if not (raw.startswith(b"data: ", start - 6) and raw.startswith(b"event: ")):
+        if not raw.startswith(b"data: ", start - 6) or raw[0] != _E:
             return field_of(raw, b"data")
-    if raw.find(b"\n", start) == len(raw) - 2 and raw.endswith(b"\n\n"):
+    if raw.find(b"\n", start) == len(raw) - 2 and raw[-1] == _LF:
         return raw[start:-2]
     return field_of(raw, b"data")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from luthien_stream.core.lens import Lens
 from luthien_stream.formats.anthropic_messages import AnthropicMessages
+from luthien_stream.formats.openai_chat import OpenAIChat
 
-LENSES: Mapping[str, Lens] = {lens.name: lens for lens in (AnthropicMessages(),)}
+LENSES: Mapping[str, Lens] = {lens.name: lens for lens in (AnthropicMessages(), OpenAIChat())}
 """All formats by name."""

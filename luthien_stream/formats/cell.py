@@ -18,22 +18,20 @@ class Gather:
     """Frames that wait for their cell to be whole. Raises `ProtocolError` past its bound."""
 
     def __init__(self) -> None:
-        self._frames: list[bytes] = []
+        self.frames: list[bytes] = []
+        """What is kept; not for writing."""
         self._size = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._frames)
 
     def add(self, raw: bytes) -> None:
         """Keep a frame."""
         self._size += len(raw) + _FRAME_COST
         if self._size > GATHER_LIMIT:
             raise ProtocolError("The provider sent more than 64 MiB in one block.")
-        self._frames.append(raw)
+        self.frames.append(raw)
 
     def take(self) -> tuple[bytes, ...]:
         """All frames kept; none are left."""
-        frames, self._frames, self._size = tuple(self._frames), [], 0
+        frames, self.frames, self._size = tuple(self.frames), [], 0
         return frames
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from luthien_stream.core.lens import Violation
+from luthien_stream.core.sse import data_of
 from luthien_stream.events.answer import End, Event, Text, Thinking, ToolCall
 from luthien_stream.formats.errors import FrameError
 from luthien_stream.formats.json import parse
@@ -90,3 +93,13 @@ class Waiting:
         """All texts kept; none are left."""
         texts, self._texts, self._size = self._texts, [], 0
         return texts
+
+
+def parsed_frame(raw: bytes) -> dict[str, Any]:
+    """The JSON object in a frame or body, empty if there is none."""
+    data = raw if raw.lstrip().startswith(b"{") else data_of(raw)
+    try:
+        found = parse(data or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

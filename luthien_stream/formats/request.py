@@ -184,6 +184,10 @@ class RequestView(ABC):
         """A request with one more item at the end of the array at a path."""
         return self._with((*path, len(items(self._raw(path)))), item)
 
+    def _raw_items(self, field: str) -> list[Raw]:
+        """The items of a top-level array, unparsed."""
+        return items(self._fields[field])
+
     def _raw(self, path: Path) -> bytes | Raw:
         raw = self._fields[str(path[0])]
         for step in path[1:]:

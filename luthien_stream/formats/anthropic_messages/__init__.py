@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from luthien_stream.core.lens import Checker, Decoder, Framer, Request
-from luthien_stream.core.sse import data_of
 from luthien_stream.events.answer import End, Kinds, Text
 from luthien_stream.formats.anthropic_messages.body import BodyDecoder, BodyFramer
 from luthien_stream.formats.anthropic_messages.check import StreamChecker
@@ -15,7 +14,8 @@ from luthien_stream.formats.anthropic_messages.frame import StreamFramer
 from luthien_stream.formats.anthropic_messages.request import MessagesRequest
 from luthien_stream.formats.anthropic_messages.source import Source
 from luthien_stream.formats.anthropic_messages.wire import FORMAT, error_fields, error_frame, wrap
-from luthien_stream.formats.json import dump, parse
+from luthien_stream.formats.framing import parsed_frame
+from luthien_stream.formats.json import dump
 
 
 class AnthropicMessages:
@@ -81,16 +81,7 @@ class AnthropicMessages:
         source = Source()
         for raw in frames:
             if b'"usage"' in raw:
-                found = _parsed(raw)
+                found = parsed_frame(raw)
                 message = found.get("message")
                 source.count(found.get("usage") or (message.get("usage") if isinstance(message, dict) else None))
         return source.usage
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    data = raw if raw.lstrip().startswith(b"{") else data_of(raw)
-    try:
-        found = parse(data or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

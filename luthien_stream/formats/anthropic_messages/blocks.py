@@ -16,6 +16,7 @@ from luthien_stream.formats.anthropic_messages.source import Source
 from luthien_stream.formats.anthropic_messages.wire import FORMAT
 from luthien_stream.formats.errors import FrameError
 from luthien_stream.formats.framing import Notes, Waiting, check_arguments, frames_of, is_ours, made
+from luthien_stream.formats.repair import repaired
 
 LEAD_LIMIT = 256
 BlockKind = Literal["", "text", "thinking", "flow"]
@@ -191,21 +192,13 @@ class Blocks(ABC):
 
     def _end(self, event: End) -> None:
         self._release()
-        if event.reason not in ("cut", "error"):
-            self._shut()
         self._ended = True
-        self._finish(event, self._repaired(event))
-
-    def _repaired(self, event: End) -> StopReason:
-        """The stop reason that fits the calls that were written; the provider's own misfit is left alone."""
-        if self._broken_flow:
-            return "length"
-        own = event.part is not None and not event.edited
-        if event.reason == "tool_calls" and not self._calls and not (own and not self._source.calls):
-            return "stop"
-        if event.reason == "stop" and self._calls and not (own and self._source.calls):
-            return "tool_calls"
-        return event.reason
+        if event.reason in ("cut", "error"):
+            self._finish(event, event.reason)
+            return
+        self._shut()
+        reason = repaired(event, self._calls, self._source.calls)
+        self._finish(event, "length" if self._broken_flow else reason)
 
     def _enter(self, kind: BlockKind, part: Part | None) -> None:
         self._shut()

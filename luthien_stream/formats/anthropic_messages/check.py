@@ -27,7 +27,7 @@ class StreamChecker:
     def frame(self, raw: bytes) -> Sequence[Violation]:
         """Take the next frame; return what is wrong with it."""
         data = data_of(raw)
-        if data is None:
+        if not data:
             return ()
         try:
             frame = read(data)

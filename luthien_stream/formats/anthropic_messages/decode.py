@@ -16,10 +16,12 @@ from luthien_stream.formats.anthropic_messages.wire import (
     REASONS,
     THINKING,
     Block,
+    Delta,
     Frame,
     Start,
     edited,
     read,
+    read_fast,
     silent,
 )
 from luthien_stream.formats.cell import Gather
@@ -47,11 +49,19 @@ class StreamDecoder(Source):
     def frame(self, raw: bytes) -> Items:
         """Take one frame; return what is complete now."""
         data = data_of(raw)
-        if data is None:
+        if not data:
             return self._mute(silent(raw))
-        frame = read(data)
+        try:
+            frame = read_fast(data)
+        except (ValueError, RecursionError):
+            frame = read(data)
         if frame.type == "content_block_delta":
-            return self._delta(frame, raw)
+            part, delta = self._part, frame.delta
+            if part is None or delta is None or frame.index != part.index:
+                raise ProtocolError("The provider sent a delta outside its block.")
+            if delta.text and self._flow == "text" and delta.type == "text_delta" and not self._held.frames:
+                return [Text(delta.text, part, False, raw)]
+            return self._delta(part, delta, raw)
         if self.over:
             raise ProtocolError(f"The provider sent {frame.type} after the end of its answer.")
         match frame.type:
@@ -84,10 +94,10 @@ class StreamDecoder(Source):
     def _last(self, rest: bytes) -> list[bytes | Event]:
         data = data_of(rest)
         try:
-            whole = data is not None and read(data)
+            whole = read(data) if data else None
         except ProtocolError:
             return []
-        if not whole:
+        if whole is None:
             return []
         return list(self.frame(rest if whole.type == "message_stop" else rest.rstrip(b"\r\n") + b"\n\n"))
 
@@ -100,7 +110,7 @@ class StreamDecoder(Source):
         return [raw]
 
     def _mute(self, raw: bytes) -> Items:
-        if self._held or self._closing:
+        if self._held.frames or self._closing:
             if self.over:
                 return [raw]
             self._held.add(raw)
@@ -134,22 +144,17 @@ class StreamDecoder(Source):
             return kind
         return "gather" if (ToolCall if kind == "tool_use" else Opaque) in self._sees else "pass"
 
-    def _delta(self, frame: Frame, raw: bytes) -> Items:
-        part, delta = self._part, frame.delta
-        if part is None or delta is None or frame.index != part.index:
-            raise ProtocolError("The provider sent a delta outside its block.")
+    def _delta(self, part: Part, delta: Delta, raw: bytes) -> Items:
         flow = self._flow
         if delta.type == "text_delta":
             if flow == "text":
-                if delta.text and not self._held:
-                    return [Text(delta.text, part, False, raw)]
                 return self._first_text(delta.text, part, raw)
         elif delta.type == "thinking_delta" or delta.type == "signature_delta":
             if flow == "thinking":
-                src = raw if not self._held else self._cell(raw)
+                src = raw if not self._held.frames else self._cell(raw)
                 return [self._thought(delta.thinking or "", part, src)]
         elif flow == "text" or flow == "thinking":
-            return [Opaque(delta.type, part, False, raw if not self._held else self._cell(raw))]
+            return [Opaque(delta.type, part, False, raw if not self._held.frames else self._cell(raw))]
         if flow == "pass":
             return [raw]
         if flow != "gather":
@@ -179,7 +184,7 @@ class StreamDecoder(Source):
                 return [raw]
             case "gather":
                 return [self._whole(part, self._cell(raw))]
-            case _ if not self._held:
+            case _ if not self._held.frames:
                 return [PartEnd(part, raw)]
         return self._stop_waiting(part, raw)
 
@@ -203,7 +208,7 @@ class StreamDecoder(Source):
         return ToolCall(block.id, block.name, written, part, src=cell)
 
     def _unknown(self, frame: Frame, raw: bytes) -> Items:
-        if (self._held or self._closing) and Opaque not in self._sees:
+        if (self._held.frames or self._closing) and Opaque not in self._sees:
             self._held.add(raw)
             return ()
         event = Opaque(frame.type or "unknown", self._part or ENDING, True, raw)

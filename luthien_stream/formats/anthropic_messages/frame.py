@@ -46,7 +46,7 @@ class StreamFramer(Blocks):
     def mute(self, raw: bytes) -> None:
         """Write a frame that no policy sees; blocks that flow by are given their place."""
         data = data_of(raw)
-        frame = read(data) if data is not None else None
+        frame = read(data) if data else None
         kind = frame.type if frame is not None else ""
         if kind == "message_start":
             self._started = True
@@ -175,6 +175,6 @@ def _with_reason(ending: Cell, reason: StopReason) -> list[bytes]:
     frames = []
     for raw in ending.frames:
         data = data_of(raw)
-        ours = data is not None and read(data).type == "message_delta"
+        ours = data and read(data).type == "message_delta"
         frames.append(edited(raw, ("delta", "stop_reason"), raw_reason(reason)) if ours else raw)
     return frames

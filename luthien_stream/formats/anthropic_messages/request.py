@@ -67,11 +67,8 @@ class MessagesRequest(RequestView):
             if isinstance(tools[position], dict) and tools[position].get("name") == name:
                 request = request._with(("tools", position), DROP)
         choice = self.get("tool_choice")
-        if (
-            request is not self
-            and isinstance(choice, dict)
-            and (choice.get("name") == name or not request.get("tools"))
-        ):
+        named = isinstance(choice, dict) and choice.get("name") == name
+        if choice is not None and request is not self and (named or not request.get("tools")):
             request = request._with(("tool_choice",), DROP)
         return request
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from luthien_stream.core.sse import data_of, event_of, field_of, frame_of
+from luthien_stream.core.sse import data_of, event_of, frame_of
 from luthien_stream.events.answer import StopReason
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.json import dump, edit, parse_as
@@ -76,7 +76,7 @@ class Start(Struct, frozen=True):
 
 
 _FRAME = msgspec.json.Decoder(Frame)
-_read_fast = _FRAME.decode
+read_fast = _FRAME.decode
 _INDEX = re.compile(
     rb"event: content_block_(?:delta|start|stop)\ndata: "
     rb'\{"type": ?"content_block_(?:delta|start|stop)", ?"index": ?(\d+)(?=[,}])'
@@ -86,7 +86,7 @@ _INDEX = re.compile(
 def read(data: bytes) -> Frame:
     """The event in a frame's data. Raises `ProtocolError` where it is none."""
     try:
-        return _read_fast(data)
+        return read_fast(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass
     try:
@@ -124,8 +124,8 @@ def is_block_frame(raw: bytes) -> bool:
     """True for a frame that carries a block's index."""
     if raw.startswith(b"event: content_block_"):
         return True
-    data = field_of(raw, b"data")
-    return data is not None and read(data).type.startswith("content_block_")
+    data = data_of(raw)
+    return bool(data) and read(data or b"{}").type.startswith("content_block_")
 
 
 def raw_reason(reason: StopReason) -> str:
