@@ -47,6 +47,7 @@ class Driver:
     """See the module."""
 
     __slots__ = (
+        "_before",
         "_bound",
         "_call",
         "_closing",
@@ -80,6 +81,7 @@ class Driver:
         """Outputs need a second look: something is counted, or the end is near."""
         self._event: Event | None = None
         """The event in hand."""
+        self._before: Event | None = None
         self._given: End | None = None
         self._end: End | None = None
         """The end as it came in, and as the policy put it out."""
@@ -121,7 +123,7 @@ class Driver:
         elif kind is End:
             self._close_input(item)  # type: ignore[arg-type]
         else:
-            self._event = item  # type: ignore[assignment]
+            self._before, self._event = self._event, item  # type: ignore[assignment]
             if self._held is not None and not self._held.take(item):  # type: ignore[arg-type]
                 self._fail(self._held.too_large())
             else:
@@ -202,10 +204,13 @@ class Driver:
             raise SignedThinking("edited signed thinking; pass it or drop the whole part")
 
     def _is_late(self, out: Event) -> bool:
-        event, hold = self._event, self._bound.policy.hold
+        """True if the policy kept this event longer than it declares; a part is over with the event behind it."""
+        event, before, hold = self._event, self._before, self._bound.policy.hold
         if hold == "turn" or out.src is None or event is None or out.src is event.src:
             return False
-        return hold == "none" or not (type(event) is End or out.part == event.part)
+        if hold == "none":
+            return True
+        return not (type(event) is End or out.part == event.part or (before is not None and out.part == before.part))
 
     def _close_input(self, end: End) -> None:
         self._given, self._closing, self._slow, self._event = end, True, True, end

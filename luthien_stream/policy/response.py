@@ -122,7 +122,7 @@ class ResponseRun:
     def decided(self) -> None:
         """Go on where an effect has its result."""
         self._chain.decided()
-        self._settle()
+        self._drain()
 
     def close(self) -> None:
         """Let go of the policies."""
@@ -186,22 +186,35 @@ class ResponseRun:
                 message = end.error if end is not None and end.error else "The answer ended before its end"
                 terminal = ResponseFailed(call=self._call, lane="final", error=_BROKEN[reason], message=message)
         self._drain()
+        self._note()
         self._out.append(terminal)
         self.over = self._deaf = True
 
     def _drain(self) -> None:
-        """Put out what the framer has written."""
+        """Put out what the framer has written; most often that is the frame in hand, as it came."""
         if self.over:
             return
-        for frame in self._framer.take():
-            if frame is self._raw and self._n >= 0:
-                of, kind = self._n, self._kind
-                self._n = -1
-            else:
-                of, kind = self._ordinals.take(frame) or (-1, "body" if self._kind == "body" else "frame")
-            self._out.append(ChunkReleased(call=self._call, frame=frame, kind=kind, of=of))
+        frames = self._framer.take()
+        if len(frames) == 1 and frames[0] is self._raw and self._n >= 0:
+            self._out.append(ChunkReleased(call=self._call, frame=self._raw, kind=self._kind, of=self._n))
+            self._n = -1
+            return
+        for frame in frames:
+            self._release(frame)
+        self._note()
+
+    def _note(self) -> None:
+        """Put out what the framer has to say about what it was given."""
         for note in self._framer.notes():
             self._out.append(ProtocolViolated(call=self._call, rule=note.rule, message=note.message, by="framer"))
+
+    def _release(self, frame: bytes) -> None:
+        of, kind = self._n, self._kind
+        if frame is self._raw and of >= 0:
+            self._n = -1
+        else:
+            of, kind = self._ordinals.take(frame) or (-1, "body" if kind == "body" else "frame")
+        self._out.append(ChunkReleased(call=self._call, frame=frame, kind=kind, of=of))
 
     def _distrust(self, error: UpstreamError) -> None:
         """The provider's frame cannot be read: nothing behind it leaves."""

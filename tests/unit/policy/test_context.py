@@ -1,0 +1,53 @@
+"""What `ctx` tells a policy: the same in every run of the same log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from luthien_stream.policy import CallFacts, Context, Event, Events, Policy, Text, run
+
+
+class Draws(Policy):
+    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+        async for event in events:
+            yield event
+        yield Text(f"{ctx.random.random()} {ctx.uuid()}")
+
+    sees = frozenset({Text})
+
+
+def test_chance_comes_from_the_call() -> None:
+    """A second run draws the same; another call, and another policy of the chain, do not."""
+    first = run(Draws(), call=CallFacts("a")).text
+    assert run(Draws(), call=CallFacts("a")).text == first
+    assert run(Draws(), call=CallFacts("b")).text != first
+    two = run([Draws(), Draws()], call=CallFacts("a")).text
+    assert first in two
+    assert two != first * 2
+
+
+def test_time_is_that_of_the_event_in_hand() -> None:
+    """No clock is read."""
+
+    class Times(Policy):
+        sees = frozenset({Text})
+
+        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+            async for event in events:
+                yield event.with_text(f"{ctx.now} ") if isinstance(event, Text) else event
+
+    assert run(Times(), [Text("a"), Text("b")], clock=lambda n: 100 + n).text == "100 101 "
+
+
+def test_verdicts_name_policy_and_call() -> None:
+    """A verdict is recorded where the policy gave it; `shown` and `reason` are kept apart."""
+
+    class Scores(Policy):
+        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+            ctx.verdict("score", "why", shown="what", score=0.5, about=ctx.session)
+            async for event in events:
+                yield event
+
+    (verdict,) = run(Scores(), call=CallFacts("c", session="s")).verdicts
+    assert (verdict.call, verdict.policy, verdict.kind, verdict.phase) == ("c", "scores", "score", "response")
+    assert (verdict.reason, verdict.shown, verdict.score, verdict.about) == ("why", "what", 0.5, "s")
