@@ -43,7 +43,7 @@ class AdminServer:
 
     async def listen(self, host: str, port: int) -> int:
         """Start to listen; return the port. Raises `OSError` where the address cannot be had."""
-        app = web.Application(middlewares=[web.middleware(self._guard)])
+        app = web.Application(middlewares=[self._guard])
         app.router.add_get("/luthien/api/status", self._status)
         app.router.add_get("/luthien/api/calls", self._calls)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -56,6 +56,7 @@ class AdminServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @web.middleware
     async def _guard(self, request: web.Request, handler: _Next) -> web.StreamResponse:
         sent = secret_of(request.headers.get("authorization", "")).encode("utf-8", "replace")
         if not hmac.compare_digest(sent, self._token):
