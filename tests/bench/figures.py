@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from tests.bench.load import Load, Sample
 
 FULL = Load("full", "text-300+timed", streams=64, seconds=4)
-PACED = Load("paced", "text-80@20+timed", streams=64, times=1)
+PACED = Load("paced", "text-80@20+timed", streams=64, times=1, spread_s=0.5)
 FIRST = Load("first", "text-1+timed", streams=1, times=40)
 WHOLE = Load("whole", "text-20", streams=16, seconds=2, streamed=False)
 LOADS = (FULL, PACED, FIRST, WHOLE)

@@ -22,7 +22,10 @@ _STAMP = re.compile(rb"T(\d{19})")
 
 
 class Load(Struct, frozen=True):
-    """`streams` connections ask for `model` again and again for `seconds`, or `times` times each."""
+    """`streams` connections ask for `model` again and again for `seconds`, or `times` times each.
+
+    They begin spread over `spread_s`: people do not press return in the same millisecond.
+    """
 
     name: str
     model: str
@@ -30,6 +33,7 @@ class Load(Struct, frozen=True):
     seconds: float = 0.0
     times: int = 0
     streamed: bool = True
+    spread_s: float = 0.0
 
 
 class Sample(Struct):
@@ -52,7 +56,7 @@ async def run(url: str, load: Load, model_prefix: str = "") -> Sample:
     sample = Sample()
     request = request_of(load, urlsplit(url).netloc, model_prefix)
     begun = time.monotonic()
-    done = await asyncio.gather(*(_stream(url, request, load, begun, sample) for _ in range(load.streams)))
+    done = await asyncio.gather(*(_stream(url, request, load, number, sample) for number in range(load.streams)))
     sample.seconds = time.monotonic() - begun
     _take(sample, load, [reply for one in done for reply in one])
     return sample
@@ -68,9 +72,11 @@ def request_of(load: Load, host: str, model_prefix: str = "") -> bytes:
     return head.encode() + body
 
 
-async def _stream(url: str, request: bytes, load: Load, begun: float, sample: Sample) -> list[Reply]:
+async def _stream(url: str, request: bytes, load: Load, number: int, sample: Sample) -> list[Reply]:
     address = urlsplit(url)
     replies: list[Reply] = []
+    await asyncio.sleep(load.spread_s * number / load.streams)
+    begun = time.monotonic()
     async with Connection(address.hostname or "", address.port or 0) as connection:
         while len(replies) < load.times or time.monotonic() - begun < load.seconds:
             try:
