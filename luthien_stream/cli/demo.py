@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -64,20 +65,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _demo(instance: Instance, key: str, as_json: bool) -> None:
-    out = console()
     store = None if instance.database == "none" else Store(instance.database)
     try:
-        async for exchange in play(url(instance.listen), key):
-            lanes = await _recorded(store, exchange) if store else Lanes(None, [])
-            if as_json:
+        if as_json:
+            async for exchange, lanes in _played(instance, key, store):
                 print_json(_as_object(exchange, lanes))
-            else:
+            return
+        out = console()
+        with out.status("talking to the demo models …"):
+            async for exchange, lanes in _played(instance, key, store):
                 show(out, exchange, lanes)
+        out.print(f"\n{_afterword(instance)}", markup=False)
     finally:
         if store:
             await store.close()
-    if not as_json:
-        out.print(f"\n{_afterword(instance)}", markup=False)
+
+
+async def _played(instance: Instance, key: str, store: Store | None) -> AsyncIterator[tuple[Exchange, Lanes]]:
+    async for exchange in play(url(instance.listen), key):
+        yield exchange, await _recorded(store, exchange) if store else Lanes(None, [])
 
 
 async def _recorded(store: Store, exchange: Exchange) -> Lanes:
