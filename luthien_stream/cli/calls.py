@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from luthien_stream.activity.read import Summary, list_calls
 from luthien_stream.cli.common import add_instance_flags, console, find_instance, print_json, run_async
-from luthien_stream.cli.plain import SHORT_ID, day_and_time, iso, milliseconds, parse_since, printable, span
+from luthien_stream.cli.plain import SHORT_ID, iso, milliseconds, parse_since, printable, span, when
 from luthien_stream.cli.recorded import open_record
 
 HELP = (
@@ -22,6 +23,9 @@ examples:
   luthien-stream calls --session 4f1c... --json
   luthien-stream show 0192f3a4-7c1e           one of them, by the beginning of its id
 """
+
+WIDE = 1000
+"""Width where there is no terminal: a file or a pipe takes whole lines."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         for call in calls:
             print_json(as_object(call))
     elif calls:
-        console().print(_table(calls))
+        print_table(console(), _table(calls))
     else:
         console().print("No recorded call" + (" like this." if args.session or args.model or args.since else " yet."))
     return 0
@@ -85,14 +89,14 @@ def as_object(call: Summary) -> dict[str, Any]:
 def _table(calls: list[Summary]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("call_id", "when", "model", "format", "outcome"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=name != "format", overflow="fold")
     for name in ("took", "first", "chunks"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdicts")
     for call in calls:
         table.add_row(
             call.call_id[:SHORT_ID],
-            day_and_time(call.time),
+            when(call.time),
             printable(call.model),
             call.format,
             how(call),
@@ -102,6 +106,13 @@ def _table(calls: list[Summary]) -> Table:
             printable(", ".join(dict.fromkeys(call.verdicts))),
         )
     return table
+
+
+def print_table(out: Console, table: Table) -> None:
+    """Print a table: within a terminal's width, else each row on one line, whole."""
+    if not out.is_terminal:
+        out.width = WIDE
+    out.print(table)
 
 
 def how(call: Summary) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from luthien_stream.bus import connect
 from luthien_stream.bus.ids import order
 from luthien_stream.bus.port import START, Bus
+from luthien_stream.cli.calls import print_table
 from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, print_json, run_async
 from luthien_stream.cli.plain import SHORT_ID, day_and_time, iso, preview, printable, size
 from luthien_stream.errors import LuthienError, PackError
@@ -69,7 +70,10 @@ async def _list(url: str, args: argparse.Namespace) -> int:
                 words[1] = words[1][:SHORT_ID]
                 table.add_row(id, day_and_time(order(id)[0] * 1000), *(preview(word) for word in words))
     if not args.json:
-        console().print(table if table.row_count else "No dead letters.")
+        if table.row_count:
+            print_table(console(), table)
+        else:
+            console().print("No dead letters.")
     return 0
 
 

@@ -39,6 +39,12 @@ def day_and_time(microseconds: int) -> str:
     return datetime.fromtimestamp(microseconds / 1e6).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def when(microseconds: int) -> str:
+    """Return the time of day if it is today's, else date and time, local."""
+    then = datetime.fromtimestamp(microseconds / 1e6)
+    return then.strftime("%H:%M:%S" if then.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")
+
+
 def iso(microseconds: int) -> str:
     """Return the time in ISO 8601, UTC, as `--json` prints it."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
