@@ -12,6 +12,7 @@ from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
     ChunkReleased,
+    Known,
     RequestReceived,
     ResponseCompleted,
     ResponseStarted,
@@ -37,15 +38,15 @@ def call_log(
 ) -> list[AnyEvent]:
     """The inputs of one call, in order: request, status, chunks, and the end of the original lane."""
     body = request or request_body(streamed)
-    events: list[AnyEvent] = [
+    events: list[Known] = [
         RequestReceived(call="c1", edge="e1", slip=Slip(), format=format, path="/", body=body, streamed=streamed),
         ResponseStarted(call="c1", status=status, streamed=streamed),
         *(ChunkReceived(call="c1", frame=raw, kind="frame" if streamed else "body") for raw in chunks),
         ResponseCompleted(call="c1", lane="original"),
     ]
     for number, event in enumerate(events):
-        event.n, event.time = number, START + number * 1000  # type: ignore[union-attr]
-    return events
+        event.n, event.time = number, START + number * 1000
+    return [*events]
 
 
 def program(pipeline: Pipeline) -> PolicyProgram:

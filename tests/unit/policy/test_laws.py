@@ -1,0 +1,60 @@
+"""The laws find what they are made for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from luthien_stream.policy import Context, End, Event, Events, Policy, Text, ToolCall
+from luthien_stream.testing.laws import CORPUS, laws
+
+
+class Judges(Policy):
+    """A well-behaved policy that asks about tool calls."""
+
+    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+        async for event in events:
+            if isinstance(event, ToolCall):
+                score = await ctx._effect("judge", event.arguments)
+                ctx.verdict("score", score=score, about=event.id)
+            yield event
+
+
+def test_a_good_policy_holds_to_them() -> None:
+    """Effects included."""
+    laws([Judges(), Judges()], effects=lambda want: len(want.key) / 100)
+
+
+def test_counting_frames_is_found() -> None:
+    """An answer must not depend on where the provider cut it."""
+
+    class Counts(Policy):
+        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+            count = 0
+            async for event in events:
+                count += isinstance(event, Text)
+                if count > 2:
+                    yield End("length")
+                    return
+                yield event
+
+    with pytest.raises(AssertionError, match="unstreamed"):
+        laws(Counts())
+
+
+def test_state_outside_the_call_is_found() -> None:
+    """A second run over the same log must put out the same."""
+    numbers = itertools.count()
+
+    class Numbers(Policy):
+        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+            ctx.verdict("score", score=0)
+            async for event in events:
+                if isinstance(event, End):
+                    ctx.verdict("score", score=next(numbers) // 5)
+                yield event
+
+    with pytest.raises(AssertionError):
+        laws(Numbers(), CORPUS[:1])
