@@ -44,7 +44,7 @@ class Server:
         app.router.add_get("/readyz", self._ready)
         app.router.add_route("*", "/{path:.*}", self._closed)
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=STOP_S, auto_decompress=True
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=STOP_S, auto_decompress=False
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, reuse_port=reuse_port or None, backlog=1024)

@@ -156,7 +156,8 @@ async def running(
             yield Rig(edge, bus, fake, f"http://127.0.0.1:{port}", client)
         finally:
             await server.stop_listening()
-            await edge.stop(0.2)
+            # Together: each waits for a read of the log to return.
+            await asyncio.gather(edge.stop(0.2), stack.aclose())
             await server.close()
 
 

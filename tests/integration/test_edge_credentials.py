@@ -1,0 +1,105 @@
+"""Canaries: credentials planted everywhere a client or a provider may put them are nowhere in the log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luthien_stream.config.model import Provider
+from luthien_stream.events import log
+from luthien_stream.events.answer import Event
+from luthien_stream.policy.api import Policy
+from luthien_stream.policy.context import Context
+from luthien_stream.policy.stream import Events
+from tests.integration.edge_rig import FORMATS, PATHS, request_body, running
+from tests.wait import wait_until
+
+CANARY = "sk-canary-0123456789abcdef"
+GATEWAY = "sk-gateway-paid-9876543210"
+PLANTED: dict[str, Any] = {
+    "mcp_servers": [{"type": "url", "url": f"https://u:{CANARY}@mcp.example", "authorization_token": CANARY}],
+    "api_key": CANARY,
+}
+
+
+class PassOn(Policy):
+    """Takes part in both phases and changes nothing."""
+
+    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+        """Yield what comes."""
+        async for event in events:
+            yield event
+
+
+@pytest.mark.parametrize("policies", [(), (PassOn(),)], ids=["relayed", "policed"])
+@pytest.mark.parametrize("format", FORMATS)
+async def test_no_credential_is_in_the_log(
+    format: str, policies: tuple[Policy, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Header, query, body fields, text, and a provider that repeats it in its error."""
+    async with running(*policies) as rig:
+        headers = {"authorization": f"Bearer {CANARY}", "cookie": f"session={CANARY}", "x-goog-api-key": CANARY}
+        for model in ("text-3", "error-echo"):
+            body = request_body(model, **PLANTED, system=f"my key is {CANARY}") if format == "anthropic_messages" else (
+                request_body(model, **PLANTED)
+            )  # fmt: skip
+            path = f"{PATHS[format]}?beta=true&api_key={CANARY}"
+            got = await rig.send("POST", path, headers=headers, json=body)
+            await wait_until(lambda call=got.call: rig.delivered(call))  # type: ignore[misc]
+            seen = rig.provider.requests[-1]
+            assert seen.json == body
+            assert seen.headers["authorization"] == f"Bearer {CANARY}"
+        assert CANARY.encode() in got.body
+        assert got.body == seen.sent[0]
+        assert CANARY.encode() not in await rig.dump()
+        assert b"luthien-credential-" in await rig.dump()
+    told = capsys.readouterr()
+    assert CANARY not in told.out + told.err
+
+
+@pytest.mark.parametrize("policies", [(), (PassOn(),)], ids=["relayed", "policed"])
+async def test_the_gateways_own_key_is_shown_to_nobody(policies: tuple[Policy, ...]) -> None:
+    """Not to the client either, whose own credential does not reach that provider."""
+    async with running() as first:
+        paid = Provider(base_url=first.provider.url, format="anthropic_messages", api_key=GATEWAY)
+        async with running(*policies, providers={"fake": paid}) as rig:
+            got = await rig.ask("error-echo", headers={"x-api-key": CANARY, "cookie": "a=secret-cookie"})
+            assert got.status == 401
+            seen = first.provider.requests[0]
+            assert seen.headers["x-api-key"] == GATEWAY
+            assert CANARY not in str(seen.headers)
+            assert "cookie" not in {name.lower() for name in seen.headers}
+            assert GATEWAY.encode() not in got.body
+            assert b"[gateway credential]" in got.body
+            await wait_until(lambda: rig.delivered(got.call))
+            assert GATEWAY.encode() not in await rig.dump()
+
+
+async def test_a_provider_that_cannot_be_reached_says_nothing_about_credentials(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither in the client's error nor in the log lines."""
+    gone = Provider(base_url=f"http://user:{CANARY}@127.0.0.1:1", format="anthropic_messages", passthrough=True)
+    async with running(providers={"gone": gone}) as rig:
+        got = await rig.ask("x", headers={"x-api-key": CANARY})
+        assert got.status == 502
+        assert CANARY.encode() not in got.body
+        await wait_until(lambda: rig.delivered(got.call))
+        failed = await rig.all(got.call, log.ResponseFailed)
+        assert {end.error for end in failed} == {"upstream_unreachable"}
+        assert CANARY.encode() not in await rig.dump()
+    told = capsys.readouterr()
+    assert CANARY not in told.out + told.err
+
+
+def test_the_admin_token_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Made once, kept, and readable by nobody else."""
+    from luthien_stream.edge.admin import admin_token
+
+    token = admin_token(tmp_path / "data")
+    assert len(token) > 30
+    assert admin_token(tmp_path / "data") == token
+    assert (tmp_path / "data" / "admin-token").stat().st_mode & 0o777 == 0o600
