@@ -97,7 +97,7 @@ def _decode_fields(raw: bytes) -> AnyEvent:
     cls = TYPES.get(str(fields.get("type")))
     if cls is None:
         return Unknown(fields)
-    known = {f.encode_name for f in msgspec.structs.fields(cls)} - {"extra"}
+    known = {*cls.__struct_encode_fields__} - {"extra"}  # `structs.fields` would evaluate annotations: milliseconds
     extra = {k: v for k, v in fields.items() if k not in known and k != "type"}
     try:
         event = msgspec.convert({k: v for k, v in fields.items() if k in known}, cls, strict=False)
