@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ class Watcher:
             async for line in process.stdout:
                 event = json.loads(line)
                 assert event["id"] not in self.printed
-                self.printed[event["id"]] = time.time() - event["data"]["at"]
+                self.printed[event["id"]] = time.time() - datetime.fromisoformat(event["time"]).timestamp()
         finally:
             process.terminate()
             await process.wait()
@@ -84,14 +85,13 @@ def delays(watcher: Watcher) -> list[float]:
 
 async def began(bus: Bus, watcher: Watcher) -> bool:
     """Write until the first line is printed."""
-    first = ChunkReceived(call="begin", frame=b"", extra={"at": time.time()})
-    await bus.append(PARTITION, encode(EDGE, [first]))
+    await bus.append(PARTITION, encode(EDGE, [ChunkReceived(call="begin", time=time.time_ns() // 1000, frame=b"")]))
     return bool(watcher.printed)
 
 
 async def publish(bus: Bus, stream: int, n: int) -> None:
     """One frame of two streams, received and released."""
-    calls, now = (call_id(stream), call_id(stream + 1)), {"at": time.time()}
+    calls, now = (call_id(stream), call_id(stream + 1)), time.time_ns() // 1000
     frame = b'data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
-    await bus.append(PARTITION, encode(EDGE, [ChunkReceived(call=c, n=n, frame=frame, extra=now) for c in calls]))
-    await bus.append(INBOX, encode(STAGE, [ChunkReleased(call=c, n=n, frame=frame, of=n, extra=now) for c in calls]))
+    await bus.append(PARTITION, encode(EDGE, [ChunkReceived(call=c, n=n, frame=frame, time=now) for c in calls]))
+    await bus.append(INBOX, encode(STAGE, [ChunkReleased(call=c, n=n, frame=frame, of=n, time=now) for c in calls]))
