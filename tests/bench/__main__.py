@@ -16,7 +16,7 @@ import uvloop
 from msgspec.structs import replace
 
 from tests.bench import load, report, systems
-from tests.bench.figures import FIRST, FULL, LOADS, PACED, Figures
+from tests.bench.figures import FIRST, FULL, LOADS, PACED, WHOLE, Figures
 from tests.bench.load import Load
 from tests.bench.processes import cpu_seconds, memory, started
 from tests.bench.systems import System
@@ -37,7 +37,7 @@ def main() -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="one short round, at most 90 seconds")
+    parser.add_argument("--quick", action="store_true", help="one short round, about a minute and a half")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="SYSTEM", help="measure only these")
@@ -72,7 +72,12 @@ async def measure(names: Sequence[str], rounds: int, *, quick: bool) -> tuple[Fi
 
 def shortened() -> tuple[Load, ...]:
     """The loads of `--quick`."""
-    return (replace(FULL, model="text-150+timed", seconds=2), replace(PACED, model="text-40@20+timed"), *LOADS[2:])
+    return (
+        replace(FULL, model="text-100+timed", seconds=1.5),
+        replace(PACED, model="text-40@20+timed"),
+        replace(FIRST, times=20),
+        replace(WHOLE, seconds=1),
+    )
 
 
 async def _started(
