@@ -52,8 +52,6 @@ class Scripts:
         names = list(self._texts)
         replies = await link.call([("SCRIPT", "LOAD", self._flagged(name)) for name in names], COMMAND_DEADLINE_S)
         for name, reply in zip(names, replies, strict=True):
-            if not isinstance(reply, bytes) and name in WHEN_FULL:  # fakeredis knows no flags
-                (reply,) = await link.call([("SCRIPT", "LOAD", self._texts[name])], COMMAND_DEADLINE_S)
             self._digests[name] = checked(reply)
 
     def command(self, name: str, keys: Sequence[str], *args: str | bytes | int) -> Command:

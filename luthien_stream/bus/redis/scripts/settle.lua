@@ -32,7 +32,7 @@ end
 
 n = tonumber(ARGV[i])
 i = i + 1
-if state[3] ~= ARGV[3] or n > 0 then redis.call('HSET', KEYS[2], 'crashes', 0) end
+if (state[3] or '0-0') ~= ARGV[3] or n > 0 then redis.call('HSET', KEYS[2], 'crashes', 0) end
 if n == 0 then return 'OK' end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
