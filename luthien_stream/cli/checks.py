@@ -11,7 +11,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
-import aiohttp
 from msgspec import Struct
 
 from luthien_stream.activity.store import Store
@@ -19,6 +18,7 @@ from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
 from luthien_stream.bus.redis.settings import server_settings
 from luthien_stream.cli.policies import loads
+from luthien_stream.cli.probe import why_not_ready
 from luthien_stream.cli.welcome import pipeline as pipeline_text
 from luthien_stream.cli.welcome import url
 from luthien_stream.config.check import is_loopback
@@ -127,14 +127,12 @@ async def record(patient: Patient) -> Findings:
 
 async def edge(patient: Patient) -> Findings:
     """The gateway: alive, and ready to take calls."""
-    base = url(_running(patient).listen)
-    timeout = aiohttp.ClientTimeout(total=5)
-    try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{base}/readyz") as answer:
-            text = (await answer.text())[:200]
-            yield ("ok", f"{base} is ready") if answer.status == 200 else ("fail", f"{base} is not ready: {text}")
-    except (aiohttp.ClientError, TimeoutError) as error:
-        yield "fail", f"{base} does not answer ({type(error).__name__}): see logs/edge-0.log in the data folder"
+    listen = _running(patient).listen
+    why_not = await why_not_ready(listen)
+    if why_not:
+        yield "fail", f"{url(listen)} is not ready: {why_not}; see logs/edge-0.log in the data folder"
+    else:
+        yield "ok", f"{url(listen)} is ready"
 
 
 async def workers(patient: Patient) -> Findings:

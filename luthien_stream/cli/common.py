@@ -110,8 +110,8 @@ def instance_of(config: Config, path: Path | None) -> Instance | None:
 
 
 def console() -> Console:
-    """Standard output for people: coloured on a terminal only."""
-    return Console(highlight=False, soft_wrap=True)
+    """Standard output for people: coloured on a terminal only, and wide where it is none."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
 def print_json(value: Any) -> None:

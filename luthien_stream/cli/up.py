@@ -17,6 +17,7 @@ from luthien_stream.cli.child import ServerChild
 from luthien_stream.cli.common import add_instance_flags, config_path, console, data_folder, fail, run_async
 from luthien_stream.cli.hold import claim, hold
 from luthien_stream.cli.policies import load_checked
+from luthien_stream.cli.probe import why_not_ready
 from luthien_stream.cli.roles import make_roles
 from luthien_stream.cli.supervise import Fleet
 from luthien_stream.cli.welcome import welcome
@@ -121,12 +122,21 @@ class Up:
         roles = make_roles(self._config, instance, self._data, edges=self._edges, workers=self._workers)
         for rank, child in roles:
             await self._fleet.start(child, rank=rank)
-        waiting = [asyncio.create_task(child.ready.wait(), name=child.name) for _, child in roles]
-        _, late = await asyncio.wait(waiting, timeout=SLOW_START_S)
-        if late:
-            say(f"still waiting for {', '.join(task.get_name() for task in late)}; logs are in {self._data / 'logs'}")
-            await asyncio.wait(late)
+        await self._until_ready(instance, [child.ready for _, child in roles])
         say(welcome(self._config, instance, self._data))
+
+    async def _until_ready(self, instance: Instance, roles: list[asyncio.Event]) -> None:
+        """Wait until every role has said that it is ready and the gateway takes calls; say why if it takes long."""
+        slow = asyncio.get_running_loop().call_later(SLOW_START_S, say, f"slow to start; see {self._data / 'logs'}")
+        try:
+            for ready in roles:
+                await ready.wait()
+            while True:
+                if not await why_not_ready(instance.listen):
+                    return
+                await asyncio.sleep(0.1)
+        finally:
+            slow.cancel()
 
     async def _start_servers(self) -> Instance:
         """Start the embedded servers that the configuration asks for, and say where everything is."""
