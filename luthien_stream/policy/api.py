@@ -52,7 +52,7 @@ class Refuse(Exception):
 
 
 class Stop(Exception):
-    """End the answer here, politely: `shown` is appended to what has left, the log has `reason`."""
+    """End the answer here, politely: `shown` is put behind what has left, as a paragraph; the log has `reason`."""
 
     def __init__(self, shown: str = STOPPED, reason: str = "") -> None:
         self.shown, self.reason = shown, reason

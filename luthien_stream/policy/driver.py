@@ -226,7 +226,7 @@ class Driver:
         elif isinstance(error, Stop):
             self._note(self._verdict(error))
             if error.shown and self._end is None:
-                self._down(Text(error.shown))
+                self._down(Text(error.shown if self._event is None else f"\n\n{error.shown}"))
             self._finish(End("stop"))
         elif isinstance(error, KeyboardInterrupt):
             raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from hashlib import sha256
 from typing import Literal
 
@@ -27,7 +28,7 @@ def phases_of(policy: type[Policy]) -> tuple[Phase, ...]:
     return tuple(phase for phase in phases if getattr(policy, phase) is not getattr(Policy, phase))
 
 
-class Bound(Struct, frozen=True):
+class Bound(Struct, frozen=True, dict=True):
     """A policy in its place. `timeout_s` bounds each of its effects, seconds; `version` digests code and fields."""
 
     name: str
@@ -36,13 +37,13 @@ class Bound(Struct, frozen=True):
     timeout_s: float = 30.0
     version: str = ""
 
-    @property
+    @cached_property
     def phases(self) -> tuple[Phase, ...]:
         """The phases that the policy takes part in."""
         return phases_of(type(self.policy))
 
 
-class Pipeline(Struct, frozen=True):
+class Pipeline(Struct, frozen=True, dict=True):
     """All policies of a stage, in order."""
 
     policies: tuple[Bound, ...]
@@ -54,23 +55,23 @@ class Pipeline(Struct, frozen=True):
         several = (policies,) if isinstance(policies, Policy) else policies
         return cls(tuple(Bound(name_of(type(policy)), policy) for policy in several))
 
-    @property
+    @cached_property
     def version(self) -> str:
         """SHA-256 (hex) over everything that decides what the pipeline puts out."""
         facts = [(b.name, b.version, b.on_error, b.timeout_s) for b in self.policies]
         return sha256(msgspec.json.encode([self.name, facts])).hexdigest()
 
-    @property
+    @cached_property
     def stage(self) -> str:
         """The key of the stage that runs this version."""
         return f"{self.name}@{self.version[:8]}"
 
-    @property
+    @cached_property
     def phases(self) -> tuple[Phase, ...]:
         """What the stage runs: the request phase always, the response phase if any policy has one."""
         return ("request", "response") if any("response" in b.phases for b in self.policies) else ("request",)
 
-    @property
+    @cached_property
     def sees(self) -> Kinds:
         """The kinds of events that any policy is shown."""
         return frozenset().union(*(b.policy.sees for b in self.policies if "response" in b.phases))

@@ -160,7 +160,7 @@ def test_stop_closes_the_answer_politely() -> None:
                 raise Stop("That is enough.", reason="too long")
 
     transcript = run([Stops(), Caps()], HELLO)
-    assert (transcript.text, transcript.reason) == ("HELLO THAT IS ENOUGH.", "stop")
+    assert (transcript.text, transcript.reason) == ("HELLO \n\nTHAT IS ENOUGH.", "stop")
     assert [(v.kind, v.reason, v.shown) for v in transcript.verdicts] == [("stop", "too long", "That is enough.")]
     assert not transcript.failed
 

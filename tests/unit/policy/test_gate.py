@@ -79,7 +79,7 @@ def test_text_before_the_first_call_flows() -> None:
 def test_stop_lets_no_call_through() -> None:
     """Calls that were allowed before it are held, and dropped with it."""
     transcript = run(guard, [Text("a"), call("pwd"), call("stop"), End("tool_calls")])
-    assert (transcript.text, transcript.tool_calls, transcript.reason) == ("aOver.", [], "stop")
+    assert (transcript.text, transcript.tool_calls, transcript.reason) == ("a\n\nOver.", [], "stop")
 
 
 @pytest.mark.parametrize("arguments", ["{", '{"other":1}'])
