@@ -1,0 +1,127 @@
+"""What no policy changed leaves as it came, however it came."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from luthien_stream.events.answer import ALL, Kinds, Text, ToolCall
+from tests.unit.formats.drive import CHAT, CUTS, MESSAGES, POLICIES, STREAMS, checked, cut, dropping_text, through
+from tests.unit.formats.scenarios_anthropic import PING, SCENARIOS, begin, sse, text
+from tests.unit.formats.scenarios_chat import DONE, ROLE
+from tests.unit.formats.scenarios_chat import text as content
+
+CORPORA = Path(__file__).parents[4] / "shared" / "corpora"
+SEES: dict[str, Kinds] = {"all": ALL, "text": frozenset({Text}), "tools": frozenset({ToolCall}), "none": frozenset()}
+
+
+@pytest.mark.parametrize("sees", SEES)
+@pytest.mark.parametrize("name", STREAMS)
+def test_an_untouched_stream_is_the_same_bytes(name: str, sees: str) -> None:
+    """Whatever policies look at, every frame that leaves is the object that came, in its place."""
+    lens, frames = STREAMS[name]
+    run = through(lens, frames, sees=SEES[sees])
+    assert run.frames == frames
+    assert all(out is raw for out, raw in zip(run.frames, frames, strict=True))
+    assert run.notes == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 97, 1 << 20])
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_feed_does_not_matter(name: str, size: int) -> None:
+    """However the socket cut the stream, it leaves as it came."""
+    lens, frames = STREAMS[name]
+    stream = b"".join(frames)
+    assert through(lens, cut(stream, size)).stream == stream
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_cut_stream_is_not_mended(name: str) -> None:
+    """What came whole leaves; what was gathered and never ended does not, and no end is made up."""
+    lens, frames = CUTS[name]
+    run = through(lens, frames)
+    assert b"".join(frames).startswith(run.stream)
+    if name != "chat: cut after the finish":
+        assert getattr(run.events[-1], "reason", None) == "cut"
+        assert b"message_stop" not in run.stream
+        assert b"[DONE]" not in run.stream
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", [*STREAMS, *CUTS])
+def test_more_input_never_changes_what_left(name: str, policy: str) -> None:
+    """What the first k frames give is the beginning of what all frames give: takeover and resume rest on it."""
+    lens, frames = (STREAMS | CUTS)[name]
+    whole = through(lens, frames, POLICIES[policy], closed=False).frames
+    for k in range(len(frames)):
+        part = through(lens, frames[:k], POLICIES[policy], closed=False).frames
+        assert part == whole[: len(part)]
+
+
+@pytest.mark.parametrize("name", ["recorded_anthropic_multiple_tools_chunks", "recorded_no_tools_used_chunks"])
+def test_recorded_streams_pass(name: str) -> None:
+    """Real chunks of another gateway, with nulls everywhere, pass as they are and have their text and tools seen."""
+    file = CORPORA / f"{name}.json"
+    if not file.exists():
+        pytest.skip("no recorded streams here")
+    chunks = json.loads(file.read_text())
+    frames = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks] + [DONE]
+    run = through(CHAT, frames)
+    assert run.frames == frames
+    calls = [event.name for event in run.events if isinstance(event, ToolCall)]
+    assert len(calls) == (4 if "tools_chunks" in name else 0)
+    assert any(isinstance(event, Text) for event in run.events)
+    assert checked(CHAT, frames) == []
+
+
+def test_a_stream_may_end_without_its_last_blank_line() -> None:
+    """The last frame is read without one, and leaves as it came."""
+    frames = SCENARIOS["text"]
+    run = through(MESSAGES, frames[:-1], rest=frames[-1].rstrip(b"\n"))
+    assert run.stream == b"".join(frames).rstrip(b"\n")
+    for ending in (b"data: [DONE]", b"data: [DONE]\n"):
+        assert through(CHAT, [ROLE, *content("a")], rest=ending).stream == b"".join([ROLE, *content("a"), ending])
+
+
+def test_half_a_frame_is_withheld() -> None:
+    """A frame cut inside its JSON is nobody's; a whole one without its blank line is seen and gets one."""
+    frames = SCENARIOS["text"][:4]
+    half = through(MESSAGES, frames, rest=b'event: content_block_delta\ndata: {"type":"content_blo')
+    assert half.stream == b"".join(frames)
+    piece = text(0, "secret")[1]
+    run = through(MESSAGES, frames, POLICIES["capitals"], rest=piece.rstrip(b"\n"))
+    assert b"SECRET" in run.stream
+    assert b"secret" not in run.stream
+    assert run.stream.endswith(b"\n\n")
+    assert b"SECRET" in through(CHAT, [ROLE], POLICIES["capitals"], rest=content("secret")[0][:-1]).stream
+
+
+def test_an_empty_text_block_is_dropped() -> None:
+    """It would spoil the next turn: its frames go, later blocks move up, and a note is kept."""
+    frames = [begin(), *text(0, ""), PING, *text(1, "a"), *SCENARIOS["text"][-2:]]
+    run = through(MESSAGES, frames)
+    assert run.frames == [begin(), PING, *text(0, "a"), *SCENARIOS["text"][-2:]]
+    assert run.rules == ["empty_block"]
+
+
+def test_tools_flow_by_if_nobody_sees_them() -> None:
+    """Without a policy that sees calls nothing is gathered: the client gets each piece as it comes."""
+    for name in ("anthropic: tool", "chat: tool"):
+        lens, frames = STREAMS[name]
+        decoder = lens.decoder(frozenset({Text}))
+        given = [list(decoder.frame(raw)) for raw in frames]
+        assert max(len(items) for items in given) <= 2
+        late = sum(not items for items in given)
+        assert late <= 3
+
+
+def test_a_moved_block_keeps_its_spelling() -> None:
+    """Only the index of a block is patched when blocks before it are gone, even where the frame is spelled oddly."""
+    delta = b'{"type":"text_delta","text":"a", "y": 0.10}'
+    odd = b'data: {"x": {"index":7}, "type": "content_block_delta", "index": 1, "delta": ' + delta + b"}\n\n"
+    frames = [begin(), *text(0, "gone"), text(1)[0], odd, text(1)[1], *SCENARIOS["text"][-2:]]
+    run = through(MESSAGES, frames, dropping_text("gone"))
+    assert run.frames[2] == b'data: {"x":{"index":7},"type":"content_block_delta","index":0,"delta":' + delta + b"}\n\n"
+    assert run.frames[1] == sse("content_block_start", index=0, content_block={"type": "text", "text": ""})
