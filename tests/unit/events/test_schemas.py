@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jsonschema
 import msgspec
 import pytest
 
+from luthien_stream.core.digest import EMPTY, chain
 from luthien_stream.edge.doors import SERVED
 from luthien_stream.events import pack
 from luthien_stream.events.examples import examples
 from luthien_stream.events.json_form import from_json
 from luthien_stream.events.log import Unknown
 from luthien_stream.events.openapi import openapi
-from luthien_stream.events.schema import FOLDER, files, schema_of
+from luthien_stream.events.schema import FOLDER, PROTOCOL, files, schema_of
 
 JSON_EXAMPLES = sorted((FOLDER / "examples").rglob("*.json"))
 EVENTS = sorted(path for path in (FOLDER / "examples").rglob("*.msgpack") if path.parent.name != "packs")
@@ -101,3 +103,11 @@ def test_every_path_that_the_edge_serves_is_described() -> None:
         if method != "servers"
     }
     assert {one for one in described if "/luthien/api/" not in one} == set(SERVED)
+
+
+def test_the_digests_on_the_page_are_right() -> None:
+    """What a worker in another language checks its digest against."""
+    rows = re.findall(r"^\| `(examples/.*\.msgpack)` \| (\d+) \|$", (FOLDER / PROTOCOL).read_text(), re.MULTILINE)
+    assert rows
+    for path, digest in rows:
+        assert chain(EMPTY, pack.decode_event((FOLDER / path).read_bytes())) == int(digest)
