@@ -81,8 +81,8 @@ async def read_log(bus: Bus, *, since: int | None = None, follow: bool = True) -
     while True:
         try:
             async with bus.reader() as reader:
-                async for entry in _read_on(reader, positions, merge, follow=follow):
-                    for seen in _events(entry):
+                async for entries in _read_on(reader, positions, merge, follow=follow):
+                    for seen in _in_order(entries):
                         yield seen
             return
         except BusError as error:
@@ -92,7 +92,7 @@ async def read_log(bus: Bus, *, since: int | None = None, follow: bool = True) -
             await asyncio.sleep(RETRY_S)
 
 
-async def _read_on(reader: Reader, positions: _Positions, merge: Merge, *, follow: bool) -> AsyncIterator[Entry]:
+async def _read_on(reader: Reader, positions: _Positions, merge: Merge, *, follow: bool) -> AsyncIterator[list[Entry]]:
     while True:
         await positions.refresh()
         wanted = {stream: at for stream, at in positions.at.items() if stream not in merge.ahead}
@@ -100,8 +100,7 @@ async def _read_on(reader: Reader, positions: _Positions, merge: Merge, *, follo
         entries = await reader.read(wanted, count=PAGE, block_ms=BLOCK_MS if follow else 1) if wanted else []
         for entry in entries:
             positions.at[entry.stream] = entry.id
-        for entry in merge.add(entries):
-            yield entry
+        yield merge.add(entries)
         if not follow and complete and not merge.ahead and (not entries or positions.at_end()):
             return
         if follow and len(entries) < PAGE:
@@ -134,6 +133,19 @@ class _Positions:
     def at_end(self) -> bool:
         """Whether all has been read that was there at the beginning."""
         return all(order(at) >= order(self._ends.get(stream, START)) for stream, at in self.at.items())
+
+
+def _in_order(entries: Sequence[Entry]) -> list[Seen]:
+    """Events of these entries. Within a millisecond the ids of two streams say nothing, so the events' times count."""
+    events = [seen for entry in entries for seen in _events(entry)]
+    return sorted(events, key=lambda seen: (seen.time, _told_time(seen)))
+
+
+def _told_time(seen: Seen) -> int:
+    try:
+        return seen.event.time or seen.time
+    except (TypeError, ValueError):  # an unknown type may have anything there
+        return seen.time
 
 
 def _events(entry: Entry) -> list[Seen]:

@@ -161,3 +161,13 @@ async def test_an_entry_that_is_no_pack_is_passed_over(bus: MemoryBus) -> None:
     await bus.append("a", b"junk")
     await append(bus, "a", 1)
     assert [seen.event.n async for seen in read_log(bus, since=0, follow=False)] == [1]
+
+
+async def test_within_a_millisecond_the_times_of_events_decide() -> None:
+    """Ids of two streams cannot be compared there, and nobody wants to see an answer before its question."""
+    bus = MemoryBus(clock=lambda: 1_790_000_000_000_000)
+    for stream, src, n in (("a", "stage:s", 2), ("b", "edge:e1", 1), ("b", "edge:e1", 3)):
+        await bus.register_stream(stream, recorded=True)
+        await bus.append(stream, encode(src, [ChunkReceived(call="c", n=n, time=1_790_000_000_000_000 + n, frame=b"")]))
+    assert [seen.event.n async for seen in read_log(bus, since=0, follow=False)] == [1, 2, 3]
+    await bus.close()
