@@ -1,0 +1,144 @@
+"""Workers die, stall and lose their log in mid-stream; every client gets the bytes of an undisturbed run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luthien_stream.bus import connect
+from luthien_stream.bus.keys import partition
+from luthien_stream.core.partition import PARTITIONS, partition_of
+from luthien_stream.testing.provider import FakeProvider
+from tests.acceptance.clients import Received, ask_all, body
+from tests.acceptance.gateway import Gateway, kill
+from tests.wait import wait_until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+STREAMS, ROUNDS = 32, 10
+PASS = [{"use": "noop"}]
+HOLD = [{"use": "string_replace", "with": {"replace": [["bravo", "BRAVO"], ["delta 3 echo", "<<>>"]]}}]
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeProvider]:
+    async with FakeProvider() as fake:
+        yield fake
+
+
+def requests() -> list[tuple[str, dict[str, Any]]]:
+    """Half of them in each format, each with bytes of its own."""
+    formats = ("anthropic_messages", "openai_chat")
+    models = ("claude/text-300@20", "gpt/text-300@20")
+    return [(formats[i % 2], body(models[i % 2], said=f"stream {i}")) for i in range(STREAMS)]
+
+
+async def undisturbed(gateway: Gateway) -> list[bytes]:
+    """What each client gets when nothing happens."""
+    calm: list[Received] = []
+    await ask_all(gateway.url, requests(), calm)
+    assert [one.broken for one in calm] == [""] * STREAMS
+    return [one.body for one in calm]
+
+
+async def owners(gateway: Gateway) -> dict[int, str]:
+    """Which worker owns which partition, as the log says."""
+    bus = connect(gateway.instance.redis)
+    try:
+        stage = await stage_of(gateway)
+        return {p: await bus.lease_holder(partition(stage, p)) for p in range(PARTITIONS)}
+    finally:
+        await bus.close()
+
+
+async def stage_of(gateway: Gateway) -> str:
+    """The stage that the workers serve."""
+    bus = connect(gateway.instance.redis)
+    try:
+        facts = await bus.alive("worker")
+        return next(iter(facts.values()))["stages"].split(",")[0]
+    finally:
+        await bus.close()
+
+
+async def spread(gateway: Gateway) -> bool:
+    """Whether two workers share the partitions."""
+    held = (await owners(gateway)).values()
+    return len(set(held)) == 2 and all(held)
+
+
+async def disturbed(gateway: Gateway, sign: int, *, after: int) -> tuple[list[Received], int]:
+    """Run all streams and send a worker a signal in the middle.
+
+    Return what the clients got, and how many streams changed owner between two of their chunks.
+    """
+    got: list[Received] = []
+    running = asyncio.create_task(ask_all(gateway.url, requests(), got))
+    await wait_until(lambda: len(got) == STREAMS and all(len(one.arrivals) > after for one in got), timeout=30)
+    worker = gateway.role("worker")[0]
+    before, start = await owners(gateway), time.monotonic()
+    lost = {p for p, holder in before.items() if holder.startswith(f"{worker.pid}-")}
+    kill(worker, sign)
+
+    async def taken_over() -> bool:
+        now = await owners(gateway)
+        return all(now[p] not in ("", before[p]) for p in lost)
+
+    await wait_until(taken_over, timeout=30)
+    end = time.monotonic()
+    if sign == signal.SIGSTOP:
+        kill(worker, signal.SIGCONT)
+    await running
+    return got, sum(partition_of(one.call_id) in lost and one.between(start, end) for one in got)
+
+
+def check(got: list[Received], calm: list[bytes]) -> None:
+    """Every client has the bytes of the undisturbed run, and a clean end."""
+    for i, (one, want) in enumerate(zip(got, calm, strict=True)):
+        assert one.broken == "", f"stream {i} ({one.call_id}): {one.broken}"
+        assert one.body == want, f"stream {i} ({one.call_id}) differs"
+
+
+@pytest.mark.parametrize("pipeline", [PASS, HOLD], ids=["noop", "holds-text"])
+async def test_a_killed_worker_is_taken_over_without_a_wrong_byte(
+    tmp_path: Path, provider: FakeProvider, pipeline: list[dict[str, Any]]
+) -> None:
+    """Ten times: 32 streams, one of two workers killed; at least 8 streams change owner between two chunks."""
+    async with Gateway(tmp_path, provider.url, pipeline=pipeline, workers=2) as gateway:
+        calm = await undisturbed(gateway)
+        for turn in range(ROUNDS):
+            await wait_until(lambda: spread(gateway), timeout=30)
+            got, moved = await disturbed(gateway, signal.SIGKILL, after=3 + 2 * turn)
+            check(got, calm)
+            assert moved >= 8, f"round {turn}: only {moved} streams changed owner"
+
+
+@pytest.mark.parametrize("pipeline", [PASS, HOLD], ids=["noop", "holds-text"])
+async def test_a_paused_worker_that_wakes_up_writes_nothing(
+    tmp_path: Path, provider: FakeProvider, pipeline: list[dict[str, Any]]
+) -> None:
+    """SIGSTOP past the lease, then SIGCONT while the new owner streams: the stale owner is fenced."""
+    async with Gateway(tmp_path, provider.url, pipeline=pipeline, workers=2) as gateway:
+        calm = await undisturbed(gateway)
+        for _ in range(2):
+            await wait_until(lambda: spread(gateway), timeout=30)
+            got, moved = await disturbed(gateway, signal.SIGSTOP, after=4)
+            check(got, calm)
+            assert moved >= 8
+
+
+async def test_a_killed_redis_comes_back_and_no_byte_is_wrong(tmp_path: Path, provider: FakeProvider) -> None:
+    """SIGKILL the embedded server in mid-stream; `up` restarts it and all streams complete."""
+    async with Gateway(tmp_path, provider.url, pipeline=HOLD, workers=2) as gateway:
+        calm = await undisturbed(gateway)
+        got: list[Received] = []
+        running = asyncio.create_task(ask_all(gateway.url, requests(), got))
+        await wait_until(lambda: len(got) == STREAMS and all(len(one.arrivals) > 5 for one in got), timeout=30)
+        kill(gateway.role("valkey")[0])
+        await running
+        check(got, calm)
