@@ -10,12 +10,12 @@ from collections import deque
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.ids import following, order
-from luthien_stream.bus.port import Bus, Entry
+from luthien_stream.bus.port import Bus, Entry, Open
 from luthien_stream.errors import Fenced, PackError
 from luthien_stream.events import pack
 from luthien_stream.worker.ids import preceding
 from luthien_stream.worker.limits import Limits
-from luthien_stream.worker.partition import OpenCall, Partition
+from luthien_stream.worker.partition import Partition
 from luthien_stream.worker.poison import salvage
 
 Packs = dict[str, list[tuple[str, bytes]]]
@@ -34,36 +34,36 @@ class Spill:
 
     async def run(self, now: int, cursor: str, taken: int) -> None:
         """Spill and trim once. `now` in microseconds, `cursor` as settled, `taken` entries read so far."""
-        old = self._old_calls(now, cursor, taken)
+        oldest = self._oldest(now, cursor, taken)
+        # Where a call begins is asked of the server each time: one that was restarted may have forgotten a spill.
+        opened = (await self._bus.open_calls(self._partition.key)) if self._partition.calls else {}
+        old = {id: value for id, value in opened.items() if order(value.first) < oldest}
         packs = await self._collect(old, cursor) if old else {}
-        first = following(cursor)
-        for call in old:
-            ttl_ms = max(0, call.deadline - now) // 1000 + int(self._limits.spill_extra_s * 1000)
+        for id, value in old.items():
+            ttl_ms = max(0, value.deadline - now) // 1000 + int(self._limits.spill_extra_s * 1000)
             moved = await self._bus.spill(
-                self._partition.key, self._owner, call.id, packs.get(call.id, []), first, ttl_ms=ttl_ms
+                self._partition.key, self._owner, id, packs.get(id, []), following(cursor), ttl_ms=ttl_ms
             )
             if not moved:
                 raise Fenced
-            call.first = first
         refs = [call.body_ref for call in self._partition.calls.values() if call.body_ref]
         if refs:
             await self._bus.touch_bodies(refs, ttl_ms=int(self._limits.body_ttl_s * 1000))
         await self._bus.trim(self._partition.key, self._owner, max_age_ms=int(self._limits.log_age_s * 1000))
 
-    def _old_calls(self, now: int, cursor: str, taken: int) -> list[OpenCall]:
-        """Calls whose first entry is too old, by time or by entries since."""
+    def _oldest(self, now: int, cursor: str, taken: int) -> tuple[int, int]:
+        """Calls that begin before this are too old, by time or by entries since."""
         self._marks.append((taken, cursor))
         oldest = (now // 1000 - int(self._limits.spill_age_s * 1000), 0)
         while self._marks[0][0] < taken - self._limits.spill_entries:
             oldest = max(oldest, order(self._marks.popleft()[1]))
-        oldest = min(oldest, order(cursor))
-        return [call for call in self._partition.calls.values() if call.known and order(call.first) < oldest]
+        return min(oldest, order(cursor))
 
-    async def _collect(self, calls: list[OpenCall], cursor: str) -> Packs:
+    async def _collect(self, calls: dict[str, Open], cursor: str) -> Packs:
         """Read the log once for all of them: their events and effects, entry by entry."""
-        firsts = {call.id: order(call.first) for call in calls}
+        firsts = {id: order(call.first) for id, call in calls.items()}
         packs: Packs = {}
-        position = preceding(min((call.first for call in calls), key=order))
+        position = preceding(min((call.first for call in calls.values()), key=order))
         while order(position) < order(cursor):
             page = await self._bus.range(self._stream, position, cursor, count=self._limits.page_entries)
             if not page:
