@@ -52,14 +52,24 @@ def write_private(path: Path, text: str, user: tuple[int, int] | None = None) ->
             os.fchown(file.fileno(), *user)
 
 
+def discard_data(data: Path) -> None:
+    """Delete a data folder and what its servers keep elsewhere if we are root. Nothing may run in it."""
+    home = STATE / _digest(data.absolute())
+    for folder in (home, data) if service_user() else (data,):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+
+
 class Place:
     """The folders of one server. `folder` is its own folder in the data folder; nothing is made before `prepare`."""
 
     def __init__(self, folder: Path, socket_name: str) -> None:
         self.folder = folder.absolute()
         self.user = service_user()
-        digest = hashlib.sha256(os.fsencode(self.folder.parent)).hexdigest()[:12]
-        self.home = self.folder if self.user is None else STATE / digest / self.folder.name
+        self.home = self.folder if self.user is None else STATE / _digest(self.folder.parent) / self.folder.name
         self.data = self.home / "data"
         self.log = self.folder / "log"
         self.run = self._short_run(socket_name)
@@ -67,8 +77,7 @@ class Place:
 
     def _short_run(self, socket_name: str) -> Path:
         """The socket's folder: `run`, or one in the runtime folder where the socket's path would be too long."""
-        digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
-        short = f"luthien-{os.geteuid()}-{digest}"
+        short = f"luthien-{os.geteuid()}-{_digest(self.folder)}"
         runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         choices = [self.home / "run", Path(runtime) / short, Path("/tmp") / short]
         return next(run for run in choices if len(os.fsencode(run / socket_name)) <= SOCKET_PATH_LIMIT)

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import psutil
 
-from luthien_stream.embedded.place import Place
+from luthien_stream.embedded.place import discard_data
 
 COMMAND = [sys.executable, "-m", "luthien_stream.cli.main"]
 DEADLINE_S = 60.0
@@ -52,8 +52,7 @@ class UpProcess:
 
     def discard(self) -> None:
         """Delete the servers' data, which is not below the folder if we are root."""
-        for server, socket in (("valkey", "valkey.sock"), ("postgres", ".s.PGSQL.5432")):
-            Place(self.data / server, socket).discard()
+        discard_data(self.data)
 
     def start(self, *flags: str, wait: bool = True) -> Self:
         """Start it, and wait until it says that it is ready."""

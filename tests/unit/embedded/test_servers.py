@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from luthien_stream.embedded.place import EmbeddedError, Place
+from luthien_stream.embedded.place import EmbeddedError, Place, discard_data
 from luthien_stream.embedded.postgres import EmbeddedPostgres
 from luthien_stream.embedded.valkey import EmbeddedValkey
 
@@ -209,8 +209,8 @@ def test_nothing_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
         assert len(family) > len(pids) == 2
         parent.send_signal(signal.SIGKILL)
     assert psutil.wait_procs(family, timeout=10)[1] == []
-    Place(data / "valkey", "valkey.sock").discard()
-    Place(data / "postgres", ".s.PGSQL.5432").discard()
+    discard_data(data)
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_the_kernel_does_not_tell_a_pipe_does() -> None:
