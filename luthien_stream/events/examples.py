@@ -21,7 +21,7 @@ _BODY = b'{"model":"gpt-5-mini","stream":true,"messages":[{"role":"user","conten
 def examples() -> dict[str, tuple[str, log.Known]]:
     """Return type name to (producer, event). Times rise by a millisecond; ordinals are those of one call."""
     found = {}
-    for number, (src, event) in enumerate((*_request(), *_answer(), *_ends(), *_policy(), *_around())):
+    for number, (src, event) in enumerate((*_request(), *_answer(), *_ends(), *_policy(), *_waits(), *_around())):
         found[type_of(event)] = (src, replace(event, time=_BEGAN + number * 1000))
     return found
 
@@ -104,6 +104,9 @@ def _policy() -> Iterator[tuple[str, log.Known]]:
         STAGE,
         log.ProtocolViolated(call=CALL, n=3, prev=1, rule="text_after_tool_use", message="index 2", by="mine", at=7),
     )
+
+
+def _waits() -> Iterator[tuple[str, log.Known]]:
     yield (
         STAGE,
         log.CallHeld(
