@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -35,6 +36,7 @@ _TALK = frozenset({"messages", "system"})
 """Fields whose text is the conversation: only URLs with a user in them are credentials there."""
 
 
+@lru_cache(maxsize=4096)
 def is_credential(name: str) -> bool:
     """Say whether a header, query parameter or field of this name holds a credential."""
     return _NAME.search(name) is not None

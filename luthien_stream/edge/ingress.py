@@ -101,11 +101,14 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 def _headers(request: web.Request) -> tuple[Header, ...]:
     headers = tuple((name.lower(), value) for name, value in request.headers.items())
     for name, value in headers:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise RequestInvalid(f"The header {name!r} is no UTF-8 text") from None
+        if not value.isascii() and _has_surrogates(value):
+            raise RequestInvalid(f"The header {name!r} is no UTF-8 text")
     return headers
+
+
+def _has_surrogates(text: str) -> bool:
+    """Bytes that are no UTF-8 come from the server as these."""
+    return any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _parsed(lens: Lens, body: bytes) -> Request:

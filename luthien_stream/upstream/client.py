@@ -48,16 +48,21 @@ class HttpAnswer:
 
 
 class NativeClient:
-    """See `port.Upstream`. Made inside a running loop."""
+    """See `port.Upstream`."""
 
     def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=READ_BYTES,
-            skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
-        )
+        self._session: aiohttp.ClientSession | None = None
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=READ_BYTES,
+                skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+            )
+        return self._session
 
     @asynccontextmanager
     async def open(
@@ -76,7 +81,7 @@ class NativeClient:
         sent = CIMultiDict(headers)
         sent["Accept-Encoding"] = "identity"
         try:
-            response = await self._session.request(
+            response = await self._connected().request(
                 method,
                 url_of(provider, path, query),
                 headers=sent,
@@ -94,7 +99,8 @@ class NativeClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
 
 def url_of(provider: Provider, path: str, query: str) -> URL:
