@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from luthien_stream.cli.common import DEFAULT_DATA
@@ -24,7 +27,7 @@ Point your agent or SDK at it:
   Anthropic SDK   Anthropic(base_url="{url}")
   OpenAI SDK      OpenAI(base_url="{url}/v1")
 
-Watch it:         luthien-stream tail{data_flag}
+Watch it:         {command} tail{data_flag}
 Policies:         {pipeline}
 Data and logs:    {data}
 Stop:             Ctrl-C
@@ -36,11 +39,21 @@ def welcome(config: Config, instance: Instance, data: Path) -> str:
     named = data != DEFAULT_DATA.absolute()
     return TEXT.format(
         url=url(instance.listen),
+        command=command(),
         key_flag="" if config.auth.mode == "passthrough" else " -H 'x-luthien-key: YOUR-GATEWAY-KEY'",
         pipeline=pipeline(config),
         data=data,
         data_flag=f" --data {shlex.quote(str(data))}" if named else "",
     )
+
+
+def command() -> str:
+    """How to type `luthien-stream` here: by its name if the shell finds it, else by its path."""
+    script = Path(sys.executable).with_name("luthien-stream")
+    found = shutil.which("luthien-stream")
+    if not script.exists() or (found and Path(found).samefile(script)):
+        return "luthien-stream"
+    return shlex.quote(os.path.relpath(script))
 
 
 def url(listen: str) -> str:

@@ -17,7 +17,7 @@ from luthien_stream.cli.checks import CHECKS
 from luthien_stream.cli.common import find_instance
 from luthien_stream.cli.hold import hold
 from luthien_stream.cli.main import GROUPS, main
-from luthien_stream.cli.welcome import url, welcome
+from luthien_stream.cli.welcome import command, url, welcome
 from luthien_stream.config.instance import Instance, write_instance
 from luthien_stream.config.load import load_config
 from luthien_stream.errors import ConfigError
@@ -152,5 +152,17 @@ def test_the_welcome_has_what_to_copy(tmp_path: Path) -> None:
     text = welcome(load_config(None, {}), RUNNING, tmp_path / "my data")
     assert "curl -sN http://127.0.0.1:1/v1/chat/completions \\\n" in text
     assert "ANTHROPIC_BASE_URL=http://127.0.0.1:1 claude" in text
-    assert f"luthien-stream tail --data '{tmp_path}/my data'" in text
+    assert f"{command()} tail --data '{tmp_path}/my data'" in text
     assert "none: everything passes" in text
+
+
+def test_the_printed_command_can_be_typed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name where the shell finds it, its path in a checkout whose environment is not activated."""
+    folder = Path(sys.executable).parent
+    if not (folder / "luthien-stream").exists():
+        pytest.skip("not installed")
+    monkeypatch.setenv("PATH", str(folder))
+    assert command() == "luthien-stream"
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(folder.parent.parent)
+    assert command() == os.path.relpath(folder / "luthien-stream")
