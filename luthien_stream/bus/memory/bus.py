@@ -190,7 +190,7 @@ class MemoryBus(Bus):
     def last_words(self, partition: str, owner: str, suspect: str) -> None:
         found = self.data.partition(partition)
         if found.owner == owner:
-            found.owner, found.suspect, found.lease = "", suspect, None
+            found.owner, found.who, found.suspect, found.lease = "", "", suspect, None
 
     # bodies, processes, dead letters
     async def put_body(self, ref: str, body: bytes, *, ttl_ms: int) -> None:
@@ -271,13 +271,14 @@ class MemoryBus(Bus):
         refused = found.check(settlement)
         if refused is not None:
             return refused
-        self._refuse_if_full()
+        if settlement.effects or settlement.outputs or settlement.open:
+            self._refuse_if_full()
         found.apply(settlement, self._clock())
         if settlement.effects:
             self._append(keys.partition_stream(partition), settlement.effects)
         for stream, raw in settlement.outputs:
             self._append(stream, raw)
-        return Settled("ok", settlement.turn)
+        return Settled("ok")
 
     def _append(self, stream: str, raw: bytes) -> str:
         now = self.now_ms()
