@@ -71,15 +71,15 @@ def test_nothing_running_gets_one_line(tmp_path: Path) -> None:
 
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     """The overview lists all commands; each has a help with examples."""
-    commands = [name for group in GROUPS.values() for name in group]
+    names = [name for group in GROUPS.values() for name in group]
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     overview = capsys.readouterr().out
-    for command in commands:
-        assert f"  {command} " in overview
+    for name in names:
+        assert f"  {name} " in overview
         with pytest.raises(SystemExit, match="0"):
-            main([command, "--help"])
-        assert f"luthien-stream {command}" in capsys.readouterr().out.split("examples:")[1]
+            main([name, "--help"])
+        assert f"luthien-stream {name}" in capsys.readouterr().out.split("examples:")[1]
 
 
 def test_wrong_usage_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
