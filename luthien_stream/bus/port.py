@@ -1,7 +1,7 @@
 """The bus: the one port between the roles. Two implementations, `memory` and `redis`, pass one contract suite.
 
 A partition is one input stream with a lease, a cursor, the calls open in it, and one owner at a time; `settle` is the
-owner's only way to write. Reads take nothing away. See `protocol.md`'s rules in the module docstrings of `scripts`.
+owner's only way to write. Reads take nothing away. The rules are written out in `redis/scripts`, one file each.
 
 Errors, for every method: `BusUnavailable` (not executed), `BusAmbiguous` (perhaps executed), `BusFull`.
 """
@@ -48,9 +48,11 @@ class Acquired(Struct):
     """The last entry id at the acquisition: nothing is decided before it has been read."""
     open: dict[str, Open]
     closed: dict[str, int]
+    """By call: when it closed, microseconds since 1970."""
     spills: dict[str, list[tuple[str, bytes]]]
     """By call: (entry id, pack with that call's events only), in order."""
     crashes: int
+    """How many owners before this one died since the cursor last moved or a call closed."""
     suspect: str
     """`call entry` that an earlier owner was running when it died, empty if none."""
     run_id: str
