@@ -113,6 +113,8 @@ class RequestView(ABC):
 
     def set(self, field: str, value: Any) -> Self:
         """Set a top-level field."""
+        if field in self._fields and (known := self.get(field)) == value and type(known) is type(value):
+            return self
         return self._with((field,), value)
 
     def set_model(self, model: str) -> Self:
@@ -124,7 +126,7 @@ class RequestView(ABC):
         self._find(part)
         if part.kind in ("image", "thinking") or not part.path:
             raise EditError(f"A part of kind {part.kind} cannot be given another text.")
-        return self._with(part.path, self._spelled(part, text))
+        return self if text == part.text else self._with(part.path, self._spelled(part, text))
 
     def drop(self, part: RequestPart) -> Self:
         """Take a part out, and its message if nothing else is in it."""
@@ -162,23 +164,20 @@ class RequestView(ABC):
 
     def _without(self, path: Path) -> Self:
         """A request without the item that holds what is at a path, and without what that leaves empty."""
-        while not isinstance(path[-1], int):
-            if len(path) == 1:
-                return self._with(path, DROP)
-            if path[-1] == "reasoning_content":
-                return self._with(path, DROP)
-            path = path[:-1]
-        holder = path[:-1]
-        if len(items(self._raw(holder))) > 1:
+        if len(path) == 1 or path[-1] == "reasoning_content":
             return self._with(path, DROP)
-        if holder == ("messages",):
+        message = fields(self._raw(path[:2])) if path[0] == "messages" else {}
+        if path[-1] == "content" and len(path) == 3 and _is_there(message.get("tool_calls")):
+            return self._with(path, None)
+        if path[-1] == "tool_calls" and _is_there(message.get("content")):
+            return self._with(path, DROP)
+        holder = path[:-1]
+        alone = isinstance(path[-1], int) and len(items(self._raw(holder))) == 1
+        if alone and holder == ("messages",):
             raise EditError("The only message of a request cannot be dropped.")
-        message = fields(self._raw(holder[:2])) if holder[0] == "messages" else {}
-        if holder[-1] == "content" and _is_there(message.get("tool_calls")):
-            return self._with(holder, None)
-        if holder[-1] == "tool_calls" and _is_there(message.get("content")):
-            return self._with(holder, DROP)
-        return self._without(holder)
+        if alone or not isinstance(path[-1], int):
+            return self._without(holder)
+        return self._with(path, DROP)
 
     def _grow(self, path: Path, item: Any) -> Self:
         """A request with one more item at the end of the array at a path."""

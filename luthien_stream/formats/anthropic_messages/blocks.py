@@ -15,7 +15,7 @@ from luthien_stream.events.answer import End, Event, Opaque, Part, PartEnd, Stop
 from luthien_stream.formats.anthropic_messages.source import Source
 from luthien_stream.formats.anthropic_messages.wire import FORMAT
 from luthien_stream.formats.errors import FrameError
-from luthien_stream.formats.framing import Notes, Waiting, check_arguments, frames_of, is_ours, made
+from luthien_stream.formats.framing import Notes, Waiting, check_arguments, is_ours, made
 from luthien_stream.formats.repair import repaired
 
 LEAD_LIMIT = 256
@@ -46,6 +46,10 @@ class Blocks(ABC):
     @abstractmethod
     def _piece(self, event: Text | Thinking | Opaque) -> None:
         """Write a piece of the open block."""
+
+    @abstractmethod
+    def _is_first(self, event: Thinking, part: Part) -> bool:
+        """True if the event is the first of its part."""
 
     @abstractmethod
     def _stop(self, event: PartEnd | None) -> None:
@@ -149,7 +153,7 @@ class Blocks(ABC):
         if event.edited:
             raise FrameError("Signed thinking cannot be edited: pass or drop the whole part.")
         if part is not self._part:
-            if frames_of(event)[0] is not part.start.frame:
+            if not self._is_first(event, part):
                 raise FrameError("Signed thinking was passed without its beginning: pass or drop the whole part.")
             self._shut()
             self._enter("thinking", part)

@@ -100,7 +100,7 @@ class BodyFramer(Blocks):
     def __init__(self, decoder: BodyDecoder) -> None:
         super().__init__(decoder)
         self._decoder = decoder
-        self._untouched = not decoder.rebuilt
+        self._untouched = True
         self._seen = 0
         self._blocks: list[bytes] = []
         self._texts: list[Text | Thinking] = []  # the pieces of the open block
@@ -132,6 +132,9 @@ class BodyFramer(Blocks):
         if not isinstance(event, Opaque):
             self._texts.append(event)
 
+    def _is_first(self, event: Thinking, part: Part) -> bool:
+        return True
+
     def _stop(self, event: PartEnd | None) -> None:
         only = self._texts[0] if len(self._texts) == 1 else None
         text = "".join(piece.text for piece in self._texts)
@@ -159,7 +162,12 @@ class BodyFramer(Blocks):
         if reason in ("cut", "error"):
             return
         decoder = self._decoder
-        if self._untouched and decoder.ending is not None and self._seen == decoder.ending.events:
+        if (
+            self._untouched
+            and not decoder.rebuilt
+            and decoder.ending is not None
+            and self._seen == decoder.ending.events
+        ):
             self._out.append(decoder.body)
             return
         body = decoder.body or dump({"type": "message", "role": "assistant", **(decoder.head or {})})

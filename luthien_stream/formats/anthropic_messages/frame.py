@@ -106,6 +106,9 @@ class StreamFramer(Blocks):
             self._put(raw, given)
         self._verbatim = part if given == self._index else None
 
+    def _is_first(self, event: Thinking, part: Part) -> bool:
+        return frames_of(event)[0] is part.start.frame
+
     def _put_start(self, part: Part | None, whole: bool) -> None:
         self._fresh = False
         if part is None:

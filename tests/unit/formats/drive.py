@@ -117,13 +117,15 @@ def meaning(events: Sequence[Event]) -> list[Any]:
     for event in events:
         match event:
             case Text() | Thinking() if event.text:
-                kind = type(event).__name__
+                kind = "Refusal" if isinstance(event, Text) and event.refusal else type(event).__name__
                 if said and said[-1][0] == kind:
                     said[-1] = (kind, said[-1][1] + event.text)
                 else:
                     said.append((kind, event.text))
             case ToolCall():
-                said.append(("ToolCall", event.name, event.args, event.kind))
+                said.append(
+                    ("ToolCall", event.name, event.arguments if event.kind == "custom" else event.args, event.kind)
+                )
             case Opaque() if event.whole:
                 said.append(("Opaque", event.kind))
             case End():
