@@ -124,9 +124,8 @@ class StageCall:
 
     def wants(self) -> Sequence[Want]:
         """The effects that the program waits for and nobody has recorded."""
-        if self.over:
-            return ()
-        return [want for want in self.program.wants() if want.key not in self.intake.effects]
+        wants = () if self.over else self.program.wants()
+        return [want for want in wants if want.key not in self.intake.effects] if wants else ()
 
     def answer(self, want: Want) -> Any:
         """Return what a person answered to `want`, None if nobody has."""
@@ -178,22 +177,26 @@ class StageCall:
             self.over = True
 
     def _put(self, events: Sequence[AnyEvent], now: int) -> None:
-        """Number, chain and keep outputs. The hot way: one pass, no calls for a chunk but its CRC."""
+        """Number, chain and keep outputs. The hot way: a chunk costs one pass and its CRC."""
+        floor, keep = self.floor, self.outputs.append
         for event in events:
-            kind = type(event)
+            kind, n, digest = type(event), self.n, self.digest
             state = self._moves.get(kind)
             if state is None:
                 raise LaneError(f"{kind.__name__} cannot come in a lane that is {self.state.value}")
-            if kind in _WITH_BODY:
-                self._check_in(event)  # type: ignore[arg-type]
-            n, digest = self.n, self.digest
-            if n >= self.floor:
-                if n == self.floor and digest != self._floor_digest:
-                    self._terminate("nondeterminism", "The call, run again, gave something else than was released", now)
-                    return
-                self._stamp(event, n, digest, now)
-            self.digest = crc32(event.frame, digest) if kind is ChunkReleased else chain(digest, event)  # type: ignore[union-attr]
+            if n == floor and digest != self._floor_digest:
+                self._terminate("nondeterminism", "The call, run again, gave something else than was released", now)
+                return
+            if kind is ChunkReleased:
+                self.digest = crc32(event.frame, digest)  # type: ignore[union-attr]
+            else:
+                if kind in _WITH_BODY:
+                    self._check_in(event)  # type: ignore[arg-type]
+                self.digest = chain(digest, event)
             self.n = n + 1
+            if n >= floor:
+                self._stamp(event, n, digest, now)
+                keep(event)
             if state is not self.state:
                 self.state, self._moves = state, TABLE[state]
                 if state is State.ENDED:
@@ -201,11 +204,10 @@ class StageCall:
                     return
 
     def _stamp(self, event: AnyEvent, n: int, digest: int, now: int) -> None:
-        if isinstance(event, Unknown):
+        if type(event) is Unknown:
             event.fields = {**event.fields, "call": self.id, "n": n, "prev": digest, "time": now}
         else:
-            event.call, event.n, event.prev, event.time = self.id, n, digest, now
-        self.outputs.append(event)
+            event.call, event.n, event.prev, event.time = self.id, n, digest, now  # type: ignore[misc]
 
     def _check_in(self, event: RequestReceived | RequestReleased) -> None:
         """Leave a large body out of the log: the event names it."""
@@ -233,6 +235,7 @@ class StageCall:
             self.n, self.digest = self.floor, self._floor_digest
         event = ResponseFailed(call=self.id, lane="final", error=error, message=message)
         self._stamp(event, self.n, self.digest, now)
+        self.outputs.append(event)
         self.digest = chain(self.digest, event)
         self.n += 1
         self.state, self._moves, self.over = State.ENDED, TABLE[State.ENDED], True

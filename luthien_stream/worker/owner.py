@@ -80,7 +80,7 @@ class Owner:
             log.warning("partition_lost", partition=self.key, why=type(error).__name__)
         finally:
             if self._station.watch.owners.get(self.key) == self.token:
-                del self._station.watch.owners[self.key]
+                self._station.watch.owners.pop(self.key, None)
             for task in side:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
@@ -224,6 +224,9 @@ class Owner:
         except BusError as error:
             self.lost = True
             log.warning("partition_lost", partition=self.key, why=type(error).__name__)
+        except Exception:
+            self.lost = True
+            log.exception("owner_failed", partition=self.key)
 
     async def _give_up(self) -> None:
         with suppress(BusError):

@@ -47,6 +47,8 @@ class OpenCall(StageCall):
 
     def as_open(self) -> Open:
         """Return what the server keeps."""
+        if self.n > self.floor:
+            return Open(self.first, self.n, self.digest, self.edge, self.deadline)
         return Open(self.first, self.released, self.released_digest, self.edge, self.deadline)
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import deque
 
+import structlog
+
 from luthien_stream.bus import keys
 from luthien_stream.bus.ids import following, order
 from luthien_stream.bus.port import Bus, Entry, Open
-from luthien_stream.errors import Fenced, PackError
+from luthien_stream.errors import BusFull, Fenced, PackError
 from luthien_stream.events import pack
 from luthien_stream.worker.ids import preceding
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.partition import Partition
 from luthien_stream.worker.poison import salvage
 
+log = structlog.get_logger()
 Packs = dict[str, list[tuple[str, bytes]]]
 
 
@@ -33,7 +36,20 @@ class Spill:
         self._marks: deque[tuple[int, str]] = deque()
 
     async def run(self, now: int, cursor: str, taken: int) -> None:
-        """Spill and trim once. `now` in microseconds, `cursor` as settled, `taken` entries read so far."""
+        """Spill and trim once. `now` in microseconds, `cursor` as settled, `taken` entries read so far.
+
+        A full server refuses to spill, but not to trim.
+        """
+        try:
+            await self._spill(now, cursor, taken)
+        except BusFull:
+            log.warning("spill_refused", partition=self._partition.key)
+        refs = [call.body_ref for call in self._partition.calls.values() if call.body_ref]
+        if refs:
+            await self._bus.touch_bodies(refs, ttl_ms=int(self._limits.body_ttl_s * 1000))
+        await self._bus.trim(self._partition.key, self._owner, max_age_ms=int(self._limits.log_age_s * 1000))
+
+    async def _spill(self, now: int, cursor: str, taken: int) -> None:
         oldest = self._oldest(now, cursor, taken)
         # Where a call begins is asked of the server each time: one that was restarted may have forgotten a spill.
         opened = (await self._bus.open_calls(self._partition.key)) if self._partition.calls else {}
@@ -46,10 +62,6 @@ class Spill:
             )
             if not moved:
                 raise Fenced
-        refs = [call.body_ref for call in self._partition.calls.values() if call.body_ref]
-        if refs:
-            await self._bus.touch_bodies(refs, ttl_ms=int(self._limits.body_ttl_s * 1000))
-        await self._bus.trim(self._partition.key, self._owner, max_age_ms=int(self._limits.log_age_s * 1000))
 
     def _oldest(self, now: int, cursor: str, taken: int) -> tuple[int, int]:
         """Calls that begin before this are too old, by time or by entries since."""

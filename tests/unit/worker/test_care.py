@@ -236,3 +236,18 @@ async def test_a_turn_hold_longer_than_the_window_gives_credit(hands: Hands) -> 
     await hands.send(ResponseCompleted(call="c", n=12, lane="original"))
     await wait_until(lambda: hands.ended("c"))
     assert len(hands.frames("c")) == 10
+
+
+async def test_a_full_server_is_still_trimmed() -> None:
+    """What can be trimmed goes although nothing can be spilled; turns wait and are settled when there is room."""
+    hands = Hands(MemoryBus(), limits=msgspec.structs.replace(QUICK, spill_age_s=0.0, spill_every_s=0.3))
+    await hands.acquire("w1")
+    first = await hands.send(request("a"), *answer("a", [b"x"]))
+    await hands.send(request("b"), *answer("b", [b"A"]))
+    await wait_until(lambda: hands.ended("a") and len(hands.lane("b")) == 2)
+    await hands.send(ApprovalDecided(call="b", key="0/response/0", decision="allow"), src="console:1")
+    hands.bus.maxmemory = 1
+    await wait_until(lambda: first not in [entry.id for entry in hands.bus.peek(hands.stream, "0-0", 10)])
+    hands.bus.maxmemory = 0
+    await wait_until(lambda: hands.ended("b"))
+    await hands.close()
