@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection
 from typing import Literal
@@ -34,7 +35,7 @@ class Admission:
     def __init__(self, bus: Bus, calls: Collection[Call], *, stage: str, open_stage: bool) -> None:
         """`stage`: key of the pipeline's stage, empty for none; `open_stage`: all its policies are `on_error: open`."""
         self._bus, self._calls, self._stage, self._open = bus, calls, stage, open_stage
-        self._answered_at = -STALE_S
+        self._answered_at = -math.inf
         self._looked_at = 0.0
         self._full = False
         self._behind = False
@@ -51,6 +52,7 @@ class Admission:
             workers = await self._bus.alive("worker") if self._stage else {}
         except BusError as error:
             log.warning("log_does_not_answer", error=type(error).__name__)
+            self._answered_at = -math.inf
             return
         self._answered_at = time.monotonic()
         self._full = limit > 0 and used >= FULL * limit

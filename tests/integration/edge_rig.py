@@ -57,21 +57,27 @@ class Got(Struct):
 class Rig:
     """An edge, its bus, its provider, and a client."""
 
-    def __init__(
-        self, edge: Edge, bus: MemoryBus, provider: FakeProvider, url: str, client: aiohttp.ClientSession
-    ) -> None:
+    def __init__(self, edge: Edge, bus: Bus, provider: FakeProvider, url: str, client: aiohttp.ClientSession) -> None:
         self.edge = edge
-        self.bus = bus
+        self.shared = bus
         self.provider = provider
         self.url = url
         self.client = client
+
+    @property
+    def bus(self) -> MemoryBus:
+        """The bus, where the test did not bring a server of its own."""
+        assert isinstance(self.shared, MemoryBus)
+        return self.shared
 
     async def ask(self, model: str, format: str = "anthropic_messages", *, stream: bool = True, **more: Any) -> Got:
         """Send a well-formed request; return all that comes back."""
         body = more.pop("body", None) or request_body(model, stream=stream, **more.pop("fields", {}))
         headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"} if format == "anthropic_messages" else {}
         headers = more.pop("headers", None) or headers or {"authorization": f"Bearer {KEY}"}
-        return await self.send("POST", PATHS[format] + more.pop("query", ""), headers=headers, data=io.BytesIO(json.dumps(body).encode()))
+        return await self.send(
+            "POST", PATHS[format] + more.pop("query", ""), headers=headers, data=io.BytesIO(json.dumps(body).encode())
+        )
 
     async def send(self, method: str, path: str, **more: Any) -> Got:
         """Send any request; return all that comes back, as far as it comes."""
@@ -131,7 +137,7 @@ def request_body(model: str, *, stream: bool = True, **fields: Any) -> dict[str,
 
 @asynccontextmanager
 async def running(
-    *policies: Policy, bus: MemoryBus | None = None, pipeline: Pipeline | None = None, workers: int = 1, **config: Any
+    *policies: Policy, bus: Bus | None = None, pipeline: Pipeline | None = None, workers: int = 1, **config: Any
 ) -> AsyncIterator[Rig]:
     """Run an edge in front of a fake provider that speaks both formats, and workers if there are policies.
 
