@@ -32,7 +32,13 @@ class Received(Struct):
 
 def body(model: str, *, stream: bool = True, said: str = "hello", **fields: Any) -> dict[str, Any]:
     """A request that both formats take."""
-    return {"model": model, "max_tokens": 4096, "stream": stream, "messages": [{"role": "user", "content": said}], **fields}
+    return {
+        "model": model,
+        "max_tokens": 4096,
+        "stream": stream,
+        "messages": [{"role": "user", "content": said}],
+        **fields,
+    }
 
 
 async def ask(

@@ -18,6 +18,7 @@ import psutil
 import yaml
 
 from luthien_stream.config.instance import Instance, read_instance
+from luthien_stream.embedded.place import discard_data
 from tests.wait import wait_until
 
 COMMAND = str(Path(sys.executable).with_name("luthien-stream"))
@@ -57,20 +58,20 @@ class Gateway:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         await self.stop()
+        discard_data(self.data)
 
     async def start(self) -> None:
         """Start `up` and wait until it serves."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "luthien.yaml").write_text(yaml.safe_dump(self.config))
-        with (self.folder / "up.log").open("ab") as output:
-            self.process = subprocess.Popen(
-                [COMMAND, "up", "--config", str(self.folder / "luthien.yaml"), "--data", str(self.data)]
-                + ["--workers", str(self.workers), "--edges", str(self.edges)],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-            )
+        self._spawn()
         await wait_until(self.ready, timeout=60)
+
+    def _spawn(self) -> None:
+        words = ["up", "--config", str(self.folder / "luthien.yaml"), "--data", str(self.data)]
+        words += ["--workers", str(self.workers), "--edges", str(self.edges)]
+        with (self.folder / "up.log").open("ab") as output:
+            self.process = subprocess.Popen([COMMAND, *words], stdout=output, stderr=subprocess.STDOUT, cwd=self.folder)
 
     async def stop(self) -> None:
         """Stop it as Ctrl-C does; nothing may be left."""
@@ -107,15 +108,8 @@ class Gateway:
         return read_instance(self.data)
 
     def role(self, name: str) -> list[psutil.Process]:
-        """The living children of a role, by their command lines."""
-        found = []
-        for child in self.up.children(recursive=True):
-            try:
-                if child.status() != psutil.STATUS_ZOMBIE and name in child.cmdline()[:3] + child.cmdline()[-1:]:
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        """The living children of a role (`edge`, `worker`, `valkey`, ...), by their command lines."""
+        return [child for child in self.up.children() if _plays(child, name)]
 
     def command(self, *words: str) -> str:
         """Run a command against it; return its standard output."""
@@ -124,6 +118,14 @@ class Gateway:
         )
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
+
+
+def _plays(child: psutil.Process, name: str) -> bool:
+    try:
+        words = child.cmdline()
+        return bool(words) and (Path(words[0]).name.startswith(name) or name in words[1:3])
+    except psutil.NoSuchProcess:
+        return False
 
 
 def kill(process: psutil.Process, sign: int = signal.SIGKILL) -> None:

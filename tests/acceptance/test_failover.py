@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from luthien_stream.bus import connect
@@ -21,6 +23,7 @@ from tests.wait import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 STREAMS, ROUNDS = 32, 10
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 PASS = [{"use": "noop"}]
 HOLD = [{"use": "string_replace", "with": {"replace": [["bravo", "BRAVO"], ["delta 3 echo", "<<>>"]]}}]
 
@@ -142,3 +145,51 @@ async def test_a_killed_redis_comes_back_and_no_byte_is_wrong(tmp_path: Path, pr
         kill(gateway.role("valkey")[0])
         await running
         check(got, calm)
+
+
+async def test_a_log_truncated_at_rest_gives_the_whole_answer_or_a_typed_error(
+    tmp_path: Path, provider: FakeProvider
+) -> None:
+    """The server comes back without its last moments: every client has all, or a true beginning and an error."""
+    async with Gateway(tmp_path, provider.url, pipeline=HOLD, workers=2) as gateway:
+        calm = await undisturbed(gateway)
+        got: list[Received] = []
+        running = asyncio.create_task(ask_all(gateway.url, requests(), got))
+        await wait_until(lambda: len(got) == STREAMS and all(len(one.arrivals) > 40 for one in got), timeout=30)
+        await forget_last_moments(gateway, 60_000)
+        await running
+        ends = [how_it_ended(one, want) for one, want in zip(got, calm, strict=True)]
+        assert set(ends) <= {"complete", "error"}, ends
+        fresh: list[Received] = []
+        await ask_all(gateway.url, requests(), fresh)
+        check(fresh, calm)
+
+
+async def forget_last_moments(gateway: Gateway, size: int) -> None:
+    """Kill the server and cut the end off its append-only file before `up` starts it again."""
+    (server,) = gateway.role("valkey")
+    folder = Path(server.cwd())
+    kill(gateway.up, signal.SIGSTOP)
+    try:
+        kill(server)
+        await wait_until(lambda: server.status() == psutil.STATUS_ZOMBIE)
+        cut_the_end(folder, size)
+    finally:
+        kill(gateway.up, signal.SIGCONT)
+
+
+def cut_the_end(folder: Path, size: int) -> None:
+    """Take the last bytes off the append-only file in a server's folder."""
+    (newest,) = folder.rglob("*.incr.aof")
+    os.truncate(newest, max(0, newest.stat().st_size - size))
+
+
+def how_it_ended(one: Received, want: bytes) -> str:
+    """`complete`, `error` (a true beginning, then an error or a break), or `wrong`."""
+    if one.body == want:
+        return "complete"
+    frames = one.body.split(b"\n\n")
+    told = [i for i, frame in enumerate(frames) if b'"error"' in frame]
+    begun = b"\n\n".join(frames[: told[0]]) if told else one.body
+    begun = begun.replace(PING, b"")
+    return "error" if (told or one.broken) and want.replace(PING, b"").startswith(begun) else "wrong"

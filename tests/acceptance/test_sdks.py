@@ -19,7 +19,7 @@ PIPELINE = [
     {"use": "block_tools", "with": {"rules": [{"tool": "delete_*"}]}},
 ]
 WEATHER = "get_weather"
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+SCHEMA: dict[str, object] = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
