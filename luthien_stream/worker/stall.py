@@ -1,7 +1,7 @@
 """The watchdog of a worker: a thread that ends the process when one call runs for too long without waiting.
 
 A policy with an endless loop blocks the event loop, and with it all partitions of the worker. The watchdog dumps the
-stacks, leaves word which call it was so that the next owner cuts exactly that one, and exits.
+stacks, leaves word which call it was so that the next owner cuts exactly that one, gives up all leases, and exits.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ class Watchdog:
         partition, call, entry = running
         log.critical("policy_stalled", partition=partition, call=call, entry=entry, seconds=self._stall_s)
         faulthandler.dump_traceback(sys.__stderr__ or 2)
+        owners = dict(self._watch.owners)
         try:
-            self._last_words(partition, self._watch.owners.get(partition, ""), Suspect(call, entry).convicted().text())
+            self._last_words(partition, owners.pop(partition, ""), Suspect(call, entry).convicted().text())
+            for other, owner in owners.items():
+                self._last_words(other, owner, "")
         finally:
             self._die(EXIT_STATUS)

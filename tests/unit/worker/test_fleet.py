@@ -97,7 +97,7 @@ async def test_leases_survive_a_blocked_loop(bus: MemoryBus) -> None:
 def test_a_stall_leaves_its_name_and_ends_the_process() -> None:
     """The watchdog convicts the call that runs for too long, not one that is replaced in time."""
     watch, died = Watch(), threading.Event()
-    watch.owners["s:0"] = "1:x"
+    watch.owners.update({"s:0": "1:x", "s:1": "2:y"})
     said: list[tuple[str, str, str]] = []
     watchdog = Watchdog(watch, lambda *args: said.append(args), 0.2, die=lambda status: died.set())
     watchdog.start()
@@ -107,7 +107,8 @@ def test_a_stall_leaves_its_name_and_ends_the_process() -> None:
     watch.running = ("s:0", "slow", "9-0")
     assert died.wait(5)
     watchdog.stop()
-    ((partition, owner, suspect),) = said
+    (partition, owner, suspect), other = said
+    assert other == ("s:1", "2:y", "")
     assert (partition, owner) == ("s:0", "1:x")
     assert (read_suspect(suspect).call, read_suspect(suspect).entry) == ("slow", "9-0")
     assert read_suspect(suspect).crashes >= QUICK.suspect_crashes
