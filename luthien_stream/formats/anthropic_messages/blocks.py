@@ -35,6 +35,7 @@ class Blocks(ABC):
         self._past_thinking = False
         self._broken_flow = False
         self._ended = False
+        self._early = False  # ended by a policy while the provider went on
         self._waiting = Waiting()
         self._lead: list[Opaque] = []  # citations that came before the text of their block
         self._notes = Notes()
@@ -197,6 +198,7 @@ class Blocks(ABC):
     def _end(self, event: End) -> None:
         self._release()
         self._ended = True
+        self._early = self._source.over is None
         if event.reason in ("cut", "error"):
             self._finish(event, event.reason)
             return

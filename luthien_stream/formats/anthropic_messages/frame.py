@@ -45,6 +45,8 @@ class StreamFramer(Blocks):
 
     def mute(self, raw: bytes) -> None:
         """Write a frame that no policy sees; blocks that flow by are given their place."""
+        if self._early:
+            return
         data = data_of(raw)
         frame = read(data) if data else None
         kind = frame.type if frame is not None else ""

@@ -42,6 +42,7 @@ class StreamFramer:
         self._broken: Cell | None = None  # the cell whose events leave one by one
         self._notes = Notes()
         self._ended = False
+        self._early = False  # ended by a policy while the provider went on
 
     def write(self, event: Event) -> None:
         """Write what a policy chain put out."""
@@ -59,6 +60,8 @@ class StreamFramer:
 
     def mute(self, raw: bytes) -> None:
         """Write a frame that no policy sees."""
+        if self._early:
+            return
         chunk = chunk_of(raw)
         choice = chunk.choices[0] if chunk is not None and chunk.choices else None
         delta = choice.delta if choice is not None and not choice.index else None
@@ -206,6 +209,7 @@ class StreamFramer:
 
     def _end(self, event: End) -> None:
         self._ended = True
+        self._early = self._source.over is None
         if event.reason == "cut":
             return
         if event.reason == "error":
