@@ -47,6 +47,28 @@ class Lines(Struct, frozen=True):
 class Call:
     """See the module."""
 
+    released: log.RequestReleased | None = None
+    head: Head | None = None
+    reader: asyncio.Task[None] | None = None
+    original_over = False
+    whole = False
+    """The answer is one body, not a stream of frames."""
+    last = -1
+    """Ordinal of the last event of the final lane that was given to the client."""
+    final: Terminal | None = None
+    failure: Failure | None = None
+    left: Left = "complete"
+    commit_early = False
+    """Silence has lasted: status and headers are to go out."""
+    held_until = 0
+    """Deadline of a hold, microseconds since 1970; 0 while nobody is asked."""
+    outputs = 0
+    """Events taken from the stage: progress for the watchdog."""
+    answered_at = 0.0
+    """When the stage said its first word."""
+    _made = False
+    """A frame was changed or made: from here on a violation is our own fault."""
+
     def __init__(
         self, id: str, asked: Asked, slip: Slip, lines: Lines, delivery: Delivery, *, deadline: int, inbox_from: str
     ) -> None:
@@ -59,32 +81,12 @@ class Call:
         """The provider's frames go straight to the client."""
         self.wake = asyncio.Event()
         """Something has happened that the client's side must act on."""
-        self.released: log.RequestReleased | None = None
-        self.head: Head | None = None
         self.frames: list[bytes] = []
         """What the client is to get and has not been given yet."""
-        self.whole = False
-        """The answer is one body, not a stream of frames."""
-        self.last = -1
-        """Ordinal of the last event of the final lane that was given to the client."""
-        self.final: Terminal | None = None
-        self.failure: Failure | None = None
-        self.left: Left = "complete"
-        self.original_over = False
-        self.commit_early = False
-        self.reader: asyncio.Task[None] | None = None
-        self.held_until = 0
-        """Deadline of a hold, microseconds since 1970; 0 while nobody is asked."""
-        self.outputs = 0
-        """Events taken from the stage: progress for the watchdog."""
         self.began_at = time.monotonic()
-        self.answered_at = 0.0
-        """When the stage said its first word."""
+        self.credit = Credit(delivery)
         self._intake = Intake(slip.final_by if slip.final_by != "edge" else _source(slip))
         self._checker = asked.lens.checker()
-        self._made = False
-        """A frame was changed or made: from here on a violation is our own fault."""
-        self.credit = Credit(delivery)
 
     # from the stage
     def offer(self, src: str, event: AnyEvent) -> None:

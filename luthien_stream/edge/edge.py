@@ -15,7 +15,6 @@ from luthien_stream import __version__
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.model import Config, FormatName
 from luthien_stream.core.lens import Lens
-from luthien_stream.core.partition import partition_of
 from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
 from luthien_stream.edge.asked import Asked
@@ -27,6 +26,7 @@ from luthien_stream.edge.inbox import Inbox
 from luthien_stream.edge.ingress import Ingress
 from luthien_stream.edge.line import Line, microseconds
 from luthien_stream.edge.outboxes import Outboxes
+from luthien_stream.edge.plan import Plan
 from luthien_stream.edge.provider import Providers
 from luthien_stream.edge.refusals import NotNow, Refusal
 from luthien_stream.edge.routing import Router
@@ -34,7 +34,7 @@ from luthien_stream.edge.serve import serve
 from luthien_stream.edge.watch import Watch
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
-from luthien_stream.events.log import Hop, Slip
+from luthien_stream.events.log import Slip
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.upstream.port import Upstream
 
@@ -64,33 +64,20 @@ class Edge:
         self.id = secrets.token_hex(6)
         """The incarnation: another one for every start."""
         self.lenses = lenses
-        self.pipeline = pipeline
         self.calls: dict[str, Call] = {}
         self.router = Router(config)
         self.ingress = Ingress(config.auth, self.router, lenses, pipeline)
         self.providers = Providers(self.router, bus, native, demo)
         self._bus = bus
-        self.version = pipeline.version if pipeline is not None else ""
-        """The pipeline's version, empty for none."""
-        self.stage = pipeline.stage if pipeline is not None else ""
-        """The key of the pipeline's stage, empty for none."""
-        self._phases = tuple(pipeline.phases) if pipeline is not None else ()
+        self.plan = Plan.of(pipeline)
         calls = self.calls.values()
-        self.outboxes = Outboxes(bus, self.id, self.stage, self._lost)
+        self.outboxes = Outboxes(bus, self.id, self.plan.stage, self._lost)
         self.inbox = Inbox(bus, self.id, self.calls)
-        self.admission = Admission(
-            bus, calls, stage=self.stage, open_stage=pipeline is not None and pipeline.fails_open
-        )
+        self.admission = Admission(bus, calls, stage=self.plan.stage, open_stage=self.plan.fails_open)
         self.watch = Watch(calls)
+        recorded = config.database != "none"
         self.beats = Beats(
-            bus,
-            self.id,
-            self.inbox,
-            self.outboxes,
-            self.admission,
-            calls,
-            self._facts,
-            recorded=config.database != "none",
+            bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
         )
         self.started_at = time.time()
         self._upstreams = (native, demo)
@@ -106,7 +93,7 @@ class Edge:
             asyncio.create_task(self.beats.run(), name="beats"),
             asyncio.create_task(self.watch.run(), name="watch"),
         ]
-        if self.stage:
+        if self.plan.stage:
             self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
 
     async def stop(self, drain_s: float) -> None:
@@ -152,7 +139,7 @@ class Edge:
                 self._idle.set()
 
     async def _open(self, id: str, asked: Asked, way: Way, request: web.Request) -> Call:
-        slip = self._slip(id, way)
+        slip = self.plan.slip(id, way)
         deadline = microseconds() + int(CALL_S * 1e6)
         stage = self.outboxes.stage[slip.hops[0].partition] if slip.hops else self.outboxes.copies
         lines = Lines(Line(id, stage), Line(id, self.outboxes.copies), Line(id, self.outboxes.notes))
@@ -186,15 +173,6 @@ class Edge:
             deadline=deadline,
         )
 
-    def _slip(self, call: str, way: Way) -> Slip:
-        if not self._phases:
-            return Slip()
-        if way == "bypassed":
-            return Slip(version=self.version)
-        hop = Hop(stage=self.stage, partition=partition_of(call), phases=self._phases)
-        final_by = f"stage:{self.stage}" if "response" in self._phases else "edge"
-        return Slip(version=self.version, hops=(hop,), final_by=final_by)
-
     def _refuse(
         self, request: web.Request, lens: Lens, refusal: Refusal, id: str, format: FormatName
     ) -> web.StreamResponse:
@@ -226,4 +204,4 @@ class Edge:
         return True
 
     def _facts(self) -> dict[str, str]:
-        return {"version": __version__, "stage": self.stage, "calls": str(len(self.calls))}
+        return {"version": __version__, "stage": self.plan.stage, "calls": str(len(self.calls))}

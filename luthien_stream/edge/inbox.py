@@ -34,6 +34,8 @@ class Inbox:
         self._own = tuple(_beginning(f"{kind}:{edge}") for kind in ("edge", "record"))
         self.position = START
         """The last entry that was taken."""
+        self.block_ms = BLOCK_MS
+        """How long one read waits, which is also how long a stop may take."""
         self.stopped = False
 
     async def run(self) -> None:
@@ -51,7 +53,7 @@ class Inbox:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _read(self, reader: Reader) -> None:
-        entries = await reader.read({self.stream: self.position}, count=ENTRIES, block_ms=BLOCK_MS)
+        entries = await reader.read({self.stream: self.position}, count=ENTRIES, block_ms=self.block_ms)
         if entries:
             self.take(entries)
 

@@ -26,6 +26,7 @@ from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.testing.provider import FakeProvider
 from luthien_stream.upstream.client import NativeClient
 from luthien_stream.upstream.demo import DemoUpstream
+from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.process import Worker
 
 PATHS = {"anthropic_messages": "/v1/messages", "openai_chat": "/v1/chat/completions"}
@@ -156,6 +157,7 @@ async def running(
         settings = Config(**config)
         edge = Edge(settings, bus, pipeline, LENSES, NativeClient(), DemoUpstream())
         server = Server(edge, Models(settings.auth, edge.router, edge.providers))
+        edge.inbox.block_ms = 50
         await edge.start()
         port = await server.listen("127.0.0.1", 0)
         try:
@@ -171,7 +173,7 @@ async def running(
 async def working(bus: Bus, pipeline: Pipeline | None) -> AsyncIterator[None]:
     """Run a worker in this process."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(Worker(bus, pipeline, url="").run(ready.set, stop))
+    task = asyncio.create_task(Worker(bus, pipeline, url="", limits=Limits(block_s=0.05)).run(ready.set, stop))
     try:
         await ready.wait()
         yield
