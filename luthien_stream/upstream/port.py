@@ -52,6 +52,7 @@ class Answer(Protocol):
     @property
     def headers(self) -> Sequence[Header]:
         """As they came, names in lower case."""
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body's bytes as they arrive, to its end. Raises one of `Trouble`."""
 
