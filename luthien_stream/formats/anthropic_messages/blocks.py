@@ -31,6 +31,8 @@ class Blocks(ABC):
         self._part: Part | None = None  # the provider's block that is open, None if it is one of our own
         self._last = -1  # the largest index of a provider's block that was begun
         self._calls = 0
+        self._made = False  # a policy made one of the calls
+        self._whole_blocks: set[int] = set()  # the provider's blocks that left whole
         self._thoughts = 0
         self._past_thinking = False
         self._broken_flow = False
@@ -114,8 +116,7 @@ class Blocks(ABC):
         """Make a provider's text block the open one: a text block that a policy began goes on as that block."""
         if part is self._part:
             return True
-        if self._calls and part.index <= self._last:
-            self._notes.add("unplaced", "Text that was held past a tool call was dropped.")
+        if self._is_late(part, "Text"):
             return False
         self._release()
         if self._kind == "text" and self._part is None:
@@ -124,6 +125,22 @@ class Blocks(ABC):
             self._shut()
             self._enter("text", part)
         return True
+
+    def _is_late(self, part: Part, what: str) -> bool:
+        """True, and noted, if the provider has this part before a call that is written: only calls may follow one."""
+        late = part is not self._part and self._calls > 0 and (self._made or part.index <= self._last)
+        if late:
+            self._notes.add("unplaced", f"{what} behind a tool call was dropped.")
+        return late
+
+    def _is_twice(self, part: Part | None, what: str) -> bool:
+        """True, and noted, if a policy writes this whole block again: its id would be there twice."""
+        twice = part is not None and part.index in self._whole_blocks
+        if twice:
+            self._notes.add("unplaced", f"{what} was written twice by a policy.")
+        elif part is not None:
+            self._whole_blocks.add(part.index)
+        return twice
 
     def _new_text(self, event: Text) -> None:
         if self._calls:
@@ -151,6 +168,8 @@ class Blocks(ABC):
         if part is None:
             self._notes.add("unsigned", "Thinking without the provider's signature was dropped.")
             return
+        if self._is_late(part, "Thinking"):
+            return
         if event.edited:
             raise FrameError("Signed thinking cannot be edited: pass or drop the whole part.")
         if part is not self._part:
@@ -162,11 +181,14 @@ class Blocks(ABC):
         self._piece(event)
 
     def _call(self, event: ToolCall) -> None:
+        if self._is_twice(event.part, event.name):
+            return
         if event.part is None or event.edited:
             check_arguments(event)
         self._release()
         self._shut()
         self._calls += 1
+        self._made = self._made or event.part is None
         self._block(event)
         self._passed(event.part)
 
@@ -177,16 +199,20 @@ class Blocks(ABC):
         elif event.whole and isinstance(event.src, bytes):
             self._loose(event)
         elif event.whole:
-            self._release()
-            self._shut()
-            self._block(event)
-            self._passed(part)
+            self._opaque_block(event, part)
         elif part is self._part:
             self._piece(event)
         elif part.kind == "text" and len(self._lead) < LEAD_LIMIT:
             self._lead.append(event)
         else:
             self._notes.add("unplaced", f"{event.kind} outside its block was dropped.")
+
+    def _opaque_block(self, event: Opaque, part: Part) -> None:
+        if not self._is_late(part, event.kind) and not self._is_twice(part, event.kind):
+            self._release()
+            self._shut()
+            self._block(event)
+            self._passed(part)
 
     def _part_end(self, event: PartEnd) -> None:
         if event.part is None or event.part is not self._part:

@@ -73,8 +73,8 @@ class StreamChecker:
         found = [*self._outside("content_block_start")]
         if index != self._index + 1:
             found.append(Violation("index", f"Block {index} follows block {self._index}."))
-        if not self._begun or self._closing:
-            found.append(Violation("outside_message", "A block outside the message."))
+        if self._closing:
+            found.append(Violation("outside_message", "A block after the last."))
         self._kind, self._index = (block.type if block is not None else "?"), index
         self._empty = self._kind == "text" and not (block is not None and block.text)
         if self._called and self._kind != "tool_use":
@@ -90,6 +90,8 @@ class StreamChecker:
 
     def _outside(self, type: str) -> Sequence[Violation]:
         kind, self._kind = self._kind, ""
+        if not self._begun:
+            return [Violation("outside_message", f"{type} outside the message.")]
         return [Violation("open_block", f"{type} inside a block of {kind}.")] if kind else ()
 
     def _closed(self) -> Sequence[Violation]:

@@ -119,8 +119,8 @@ class StreamDecoder(Source):
 
     def _start(self, frame: Frame, raw: bytes) -> Items:
         block = frame.content_block
-        if self._part is not None or self._closing or block is None or frame.index < 0:
-            raise ProtocolError("The provider began a block inside another one, or after the last.")
+        if self._part is not None or self._closing or self.head is None or block is None or frame.index < 0:
+            raise ProtocolError("The provider began a block inside another one, or outside its message.")
         kind = "thinking" if block.type in THINKING else block.type
         self.leading = self.leading or kind
         self.calls += kind == "tool_use"

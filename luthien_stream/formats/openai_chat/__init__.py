@@ -61,6 +61,7 @@ class OpenAIChat:
             return [dump({**head, "object": "chat.completion", "choices": [choice], "usage": _NO_USAGE})]
         source = Source()
         source.head = {**head, "object": "chat.completion.chunk"}
+        source.role = True
         framer = StreamFramer(source)
         framer.mute(made_chunk(source.head, {"role": "assistant", "content": ""}))
         framer.write(Text(text))

@@ -59,7 +59,7 @@ class Calls:
         calls, self._open = self._open, []
         self._by_index = {}
         whole = []
-        for position, call in enumerate(calls):
+        for position, call in enumerate(calls, self.count - len(calls)):
             if not call.name:
                 raise ProtocolError("The provider sent a tool call without a name.")
             part = Part(FORMAT, "tool", position, call.start)

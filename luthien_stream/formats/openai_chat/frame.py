@@ -34,8 +34,10 @@ class StreamFramer:
         self._source = source
         self._frames: list[bytes] = []
         self._role = ""  # who said it: "theirs" in a verbatim frame, "ours" in a made one
+        self._said_in = b""  # the provider's frame that said it
         self._calls = 0
         self._legacy = False
+        self._written: set[int] = set()  # the provider's calls that left, by number
         self._renumbered = False
         self._verbatim: Part | None = None  # the part whose plain chunks may leave as they came
         self._mates: list[Event] = []  # events of a cell that is not complete yet
@@ -55,6 +57,8 @@ class StreamFramer:
             self._frames.append(event.src)
         elif self._ended:
             self._notes.add("after_end", f"{type(event).__name__} after the end was dropped.")
+        elif isinstance(event, ToolCall) and event.part is not None and event.part.index in self._written:
+            self._notes.add("unplaced", f"{event.name} was written twice by a policy.")
         elif not isinstance(event, PartEnd):
             self._place(event if is_ours(event, FORMAT) else made(event))
 
@@ -143,14 +147,14 @@ class StreamFramer:
     def _admit(self, raw: bytes) -> None:
         """Write a frame of the provider, with the role if it is due, without it if we have said it."""
         if self._role == "theirs" or not (self._role or self._source.role):
-            self._frames.append(raw)
+            self._frames.append(without_role(raw) if raw is self._said_in else raw)
             return
         chunk = chunk_of(raw)
         choice = chunk.choices[0] if chunk is not None and chunk.choices else None
         if choice is None or choice.index:
             self._frames.append(raw)
         elif choice.delta is not None and choice.delta.role:
-            said, self._role = self._role, self._role or "theirs"
+            said, self._role, self._said_in = self._role, self._role or "theirs", raw
             self._frames.append(without_role(raw) if said else raw)
         elif not self._role and self._source.role:
             self._role = "ours"
@@ -196,6 +200,8 @@ class StreamFramer:
     def _count(self, call: Event) -> None:
         self._calls += 1
         self._legacy = isinstance(call, ToolCall) and call.kind == "legacy"
+        if call.part is not None:
+            self._written.add(call.part.index)
 
     def _opaque(self, event: Opaque) -> None:
         names = event.kind.split(",")
