@@ -35,7 +35,7 @@ class StreamChecker:
             return [Violation("unreadable", str(error))]
         if frame.type == "content_block_delta":
             return self._delta(frame)
-        if self._over:
+        if self._over and frame.type != "ping":
             return [Violation("after_end", f"{frame.type or 'An event'} after message_stop.")]
         match frame.type:
             case "message_start":

@@ -62,7 +62,7 @@ class StreamDecoder(Source):
             if delta.text and self._flow == "text" and delta.type == "text_delta" and not self._held.frames:
                 return [Text(delta.text, part, False, raw)]
             return self._delta(part, delta, raw)
-        if self.over:
+        if self.over and frame.type != "ping":
             raise ProtocolError(f"The provider sent {frame.type} after the end of its answer.")
         match frame.type:
             case "content_block_start":

@@ -6,8 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from luthien_stream.events.answer import ALL, Kinds, Text, ToolCall
+from luthien_stream.formats.errors import FrameError
+from tests.unit.formats import scenarios_anthropic as messages
+from tests.unit.formats import scenarios_chat as chats
 from tests.unit.formats.drive import CHAT, CUTS, MESSAGES, POLICIES, STREAMS, checked, cut, dropping_text, through
 from tests.unit.formats.scenarios_anthropic import PING, SCENARIOS, begin, sse, text
 from tests.unit.formats.scenarios_chat import DONE, ROLE
@@ -125,3 +130,62 @@ def test_a_moved_block_keeps_its_spelling() -> None:
     run = through(MESSAGES, frames, dropping_text("gone"))
     assert run.frames[2] == b'data: {"x":{"index":7},"type":"content_block_delta","index":0,"delta":' + delta + b"}\n\n"
     assert run.frames[1] == sse("content_block_start", index=0, content_block={"type": "text", "text": ""})
+
+
+pieces = st.lists(st.text(max_size=4), max_size=4)
+calls = st.tuples(st.text(min_size=1, max_size=4), st.sampled_from(["Bash", "Read"]), pieces)
+anthropic_blocks = st.one_of(
+    st.builds(lambda said: lambda i: messages.text(i, "x", *said), pieces),
+    st.builds(lambda said: lambda i: messages.thinking(i, *said), pieces),
+    st.builds(lambda call: lambda i: messages.tool(i, call[0], call[1], *call[2]), calls),
+    st.builds(lambda said: lambda i: messages.block(i, {"type": "new_block", "x": said}), pieces),
+)
+
+
+@st.composite
+def message_streams(draw: st.DrawFn) -> list[bytes]:
+    """Any order of blocks, with pings and comments anywhere."""
+    blocks = draw(st.lists(anthropic_blocks, max_size=4))
+    frames = [begin(), *[frame for index, make in enumerate(blocks) for frame in make(index)], *messages.end()]
+    for at in draw(st.lists(st.integers(0, 30), max_size=4)):
+        frames.insert(min(at, len(frames)), draw(st.sampled_from([PING, b": x\n\n", b"retry: 5\n\n"])))
+    return frames
+
+
+@st.composite
+def chat_streams(draw: st.DrawFn) -> list[bytes]:
+    """Any order of things, several in one chunk too, with a finish, counts and end or without."""
+    names = st.sampled_from(["content", "refusal", "reasoning_content", "reasoning", "new_field"])
+    deltas = st.dictionaries(names, st.none() | st.text(max_size=3), max_size=3)
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "Bash", "arguments": "{}"}}
+    frames = [chats.chunk(delta) for delta in draw(st.lists(deltas, max_size=6))]
+    frames += draw(
+        st.sampled_from([[], [chats.chunk({"content": "a", "tool_calls": [call]})], chats.tool(0, "c", "Bash", "{")])
+    )
+    frames += [chats.chunk(draw(deltas), draw(st.sampled_from(["stop", "tool_calls", "length"])))]
+    frames += draw(st.sampled_from([[], [DONE], [chats.USAGE, DONE], [b": x\n\n", DONE]]))
+    return [ROLE, *frames] if draw(st.booleans()) else frames
+
+
+@given(message_streams(), st.sampled_from(sorted(SEES)))
+def test_any_message_passes(frames: list[bytes], sees: str) -> None:
+    """Untouched is the same bytes."""
+    assert through(MESSAGES, frames, sees=SEES[sees]).frames == frames
+
+
+@given(chat_streams(), st.sampled_from(sorted(SEES)))
+def test_any_chat_passes(frames: list[bytes], sees: str) -> None:
+    """Untouched is the same bytes."""
+    assert through(CHAT, frames, sees=SEES[sees]).frames == frames
+
+
+@given(st.one_of(message_streams(), chat_streams()), st.sampled_from(sorted(POLICIES)), st.integers(0, 12))
+def test_any_prefix_gives_a_prefix(frames: list[bytes], policy: str, k: int) -> None:
+    """What left does not change with what comes, for any stream."""
+    lens = MESSAGES if frames and any(b"message_stop" in raw for raw in frames) else CHAT
+    try:
+        whole = through(lens, frames, POLICIES[policy], closed=False).frames
+    except FrameError:
+        return
+    part = through(lens, frames[:k], POLICIES[policy], closed=False).frames
+    assert part == whole[: len(part)]
