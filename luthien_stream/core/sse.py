@@ -13,6 +13,7 @@ from luthien_stream.errors import UpstreamError
 FRAME_LIMIT = 32 << 20
 """Bytes that one frame may have."""
 
+_SMALL = 1 << 16
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
 _E, _LF = b"e\n"
@@ -34,6 +35,22 @@ class Splitter:
         """Take the next bytes; return the frames that are whole now. Raises `FrameTooLong` past the limit."""
         if not self._open and data.find(b"\n\n") == len(data) - 2 >= 0 and b"\n\r\n" not in data:
             return [data]
+        frames = self._plain(data) if len(self._open) < _SMALL and b"\r" not in data else self._any(data)
+        if len(self._open) > self._limit:
+            raise FrameTooLong()
+        return frames
+
+    def _plain(self, data: bytes) -> list[bytes]:
+        """Split where all lines end with a bare line feed."""
+        whole = bytes(self._open) + data
+        if b"\r" in whole:
+            return self._any(data)
+        *frames, rest = whole.split(b"\n\n")
+        self._open[:] = rest
+        return [frame + b"\n\n" for frame in frames]
+
+    def _any(self, data: bytes) -> list[bytes]:
+        """Split anything; what is kept is searched only once."""
         held = self._open
         start, search = 0, max(0, len(held) - 2)
         held += data
@@ -42,8 +59,6 @@ class Splitter:
             frames.append(bytes(held[start : found.end()]))
             start = search = found.end()
         del held[:start]
-        if len(held) > self._limit:
-            raise FrameTooLong()
         return frames
 
     def rest(self) -> bytes:

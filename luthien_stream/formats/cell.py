@@ -47,3 +47,10 @@ def gathered(frames: Iterable[bytes], events: Sequence[Event]) -> list[Event]:
             placed.append(replace(event, src=cell, pos=position))
             position += 1
     return placed
+
+
+def silent(raw: bytes) -> bytes:
+    """A frame without data. Raises `ProtocolError` if it hides a line from us that a client could see."""
+    if b"\r" in raw.replace(b"\r\n", b""):
+        raise ProtocolError("The provider sent a comment with a bare carriage return in it.")
+    return raw

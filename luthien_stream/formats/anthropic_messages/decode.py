@@ -22,9 +22,8 @@ from luthien_stream.formats.anthropic_messages.wire import (
     edited,
     read,
     read_fast,
-    silent,
 )
-from luthien_stream.formats.cell import Gather
+from luthien_stream.formats.cell import Gather, silent
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.json import dump
 
@@ -62,24 +61,7 @@ class StreamDecoder(Source):
             if delta.text and self._flow == "text" and delta.type == "text_delta" and not self._held.frames:
                 return [Text(delta.text, part, False, raw)]
             return self._delta(part, delta, raw)
-        if self.over and frame.type != "ping":
-            raise ProtocolError(f"The provider sent {frame.type} after the end of its answer.")
-        match frame.type:
-            case "content_block_start":
-                return self._start(frame, raw)
-            case "content_block_stop":
-                return self._stop(frame, raw)
-            case "message_start":
-                return self._begin(frame, raw)
-            case "message_delta":
-                return self._message_delta(frame, raw)
-            case "message_stop":
-                return self._message_stop(raw)
-            case "ping":
-                return self._mute(raw)
-            case "error":
-                return self._error(frame, raw)
-        return self._unknown(frame, raw)
+        return self._other(frame, raw)
 
     def close(self, rest: bytes = b"") -> Items:
         """The stream ended. Half a frame is withheld: no client can read it, and no policy could."""
@@ -100,6 +82,26 @@ class StreamDecoder(Source):
         if whole is None:
             return []
         return list(self.frame(rest if whole.type == "message_stop" else rest.rstrip(b"\r\n") + b"\n\n"))
+
+    def _other(self, frame: Frame, raw: bytes) -> Items:
+        if self.over and frame.type != "ping":
+            raise ProtocolError(f"The provider sent {frame.type} after the end of its answer.")
+        match frame.type:
+            case "content_block_start":
+                return self._start(frame, raw)
+            case "content_block_stop":
+                return self._stop(frame, raw)
+            case "message_start":
+                return self._begin(frame, raw)
+            case "message_delta":
+                return self._message_delta(frame, raw)
+            case "message_stop":
+                return self._message_stop(raw)
+            case "ping":
+                return self._mute(raw)
+            case "error":
+                return self._error(frame, raw)
+        return self._unknown(frame, raw)
 
     def _begin(self, frame: Frame, raw: bytes) -> Items:
         message = frame.message

@@ -95,13 +95,6 @@ def read(data: bytes) -> Frame:
         raise ProtocolError(f"The provider sent an event that cannot be read: {error}.") from None
 
 
-def silent(raw: bytes) -> bytes:
-    """A frame without data. Raises `ProtocolError` if it hides a line from us that a client could see."""
-    if b"\r" in raw.replace(b"\r\n", b""):
-        raise ProtocolError("The provider sent a comment with a bare carriage return in it.")
-    return raw
-
-
 def wrap(type: str, fields: dict[str, Any]) -> bytes:
     """A frame made by us."""
     return frame_of(dump({"type": type, **fields}), type)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from luthien_stream.core.sse import data_of
 from luthien_stream.events.answer import Cell, End, Event, Kinds, Opaque, Part, PartEnd, Text, Thinking, ToolCall
-from luthien_stream.formats.cell import Gather, gathered
+from luthien_stream.formats.cell import Gather, gathered, silent
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.openai_chat.calls import Calls
 from luthien_stream.formats.openai_chat.source import CALL_PIECES, LOOSE, Source
@@ -25,7 +25,6 @@ from luthien_stream.formats.openai_chat.wire import (
     opaque_names,
     read,
     read_fast,
-    silent,
 )
 
 Items = Sequence[bytes | Event]

@@ -128,13 +128,6 @@ def opaque_names(delta: Delta) -> list[str]:
     return names + [name for name in delta.others or () if not (thinks and name == REPEATS)]
 
 
-def silent(raw: bytes) -> bytes:
-    """A frame without data. Raises `ProtocolError` if it hides a line from us that a client could see."""
-    if b"\r" in raw.replace(b"\r\n", b""):
-        raise ProtocolError("The provider sent a comment with a bare carriage return in it.")
-    return raw
-
-
 def is_done(data: bytes) -> bool:
     """True for the data of the last frame."""
     return data.strip() == b"[DONE]"

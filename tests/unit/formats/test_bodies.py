@@ -56,20 +56,14 @@ def test_an_untouched_body_is_the_same_object(name: str) -> None:
     assert [frame is body for frame in body_through(lens, body, dropping()).frames] == [True]
 
 
-@pytest.mark.parametrize("policy", sorted(set(POLICIES) - PIECEWISE))
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_says_what_the_stream_says(name: str, policy: str) -> None:
+def test_a_body_says_what_the_stream_says(name: str) -> None:
     """The same policy over the same answer gives the client the same, streamed or not."""
     lens, frames, body = BODIES[name]
-    try:
+    for policy in sorted(set(POLICIES) - PIECEWISE):
         stream = understood(lens, through(lens, frames, POLICIES[policy]))
-    except FrameError:
-        with pytest.raises(FrameError):
-            body_through(lens, body, POLICIES[policy])
-        return
-    out = b"".join(body_through(lens, body, POLICIES[policy]).frames)
-    said = meaning(body_through(lens, out).events)
-    assert _plain(said) == _plain(stream)
+        out = b"".join(body_through(lens, body, POLICIES[policy]).frames)
+        assert _plain(meaning(body_through(lens, out).events)) == _plain(stream), policy
 
 
 def _plain(said: list[Any]) -> list[Any]:
@@ -80,16 +74,16 @@ def _plain(said: list[Any]) -> list[Any]:
     return [*texts, [item for item in kept if item[0] == "ToolCall"], [item[1] for item in said if item[0] == "End"]]
 
 
-@pytest.mark.parametrize("policy", ["noop", "capitals", "no tools", "denied", "text first", "no texts"])
 @pytest.mark.parametrize("name", sorted(set(BODIES) - {"chat: custom tool"}))
-def test_clients_read_bodies(name: str, policy: str, judges: Judges) -> None:
+def test_clients_read_bodies(name: str, judges: Judges) -> None:
     """The vendor's client reads what leaves."""
     lens, _, body = BODIES[name]
-    (out,) = body_through(lens, body, POLICIES[policy]).frames
-    if lens is MESSAGES:
-        assert all(block.text for block in judges.anthropic_body(out).content if block.type == "text")
-    else:
-        assert judges.chat_body(out).choices[0].message.role == "assistant"
+    for policy in ("noop", "capitals", "no tools", "denied", "text first", "no texts"):
+        (out,) = body_through(lens, body, POLICIES[policy]).frames
+        if lens is MESSAGES:
+            assert all(block.text for block in judges.anthropic_body(out).content if block.type == "text")
+        else:
+            assert judges.chat_body(out).choices[0].message.role == "assistant"
 
 
 def test_untouched_blocks_keep_their_spelling() -> None:

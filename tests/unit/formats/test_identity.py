@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthien_stream.events.answer import ALL, Kinds, Text, ToolCall
@@ -33,13 +33,13 @@ def test_an_untouched_stream_is_the_same_bytes(name: str, sees: str) -> None:
     assert run.notes == []
 
 
-@pytest.mark.parametrize("size", [1, 7, 97, 1 << 20])
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_feed_does_not_matter(name: str, size: int) -> None:
+def test_the_feed_does_not_matter(name: str) -> None:
     """However the socket cut the stream, it leaves as it came."""
     lens, frames = STREAMS[name]
     stream = b"".join(frames)
-    assert through(lens, cut(stream, size)).stream == stream
+    for size in (1, 7, 97, len(stream)):
+        assert through(lens, cut(stream, size)).stream == stream
 
 
 @pytest.mark.parametrize("name", CUTS)
@@ -54,15 +54,15 @@ def test_a_cut_stream_is_not_mended(name: str) -> None:
         assert b"[DONE]" not in run.stream
 
 
-@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", [*STREAMS, *CUTS])
-def test_more_input_never_changes_what_left(name: str, policy: str) -> None:
+def test_more_input_never_changes_what_left(name: str) -> None:
     """What the first k frames give is the beginning of what all frames give: takeover and resume rest on it."""
     lens, frames = (STREAMS | CUTS)[name]
-    whole = through(lens, frames, POLICIES[policy], closed=False).frames
-    for k in range(len(frames)):
-        part = through(lens, frames[:k], POLICIES[policy], closed=False).frames
-        assert part == whole[: len(part)]
+    for policy, make in POLICIES.items():
+        whole = through(lens, frames, make, closed=False).frames
+        for k in range(len(frames)):
+            part = through(lens, frames[:k], make, closed=False).frames
+            assert part == whole[: len(part)], f"{policy} after {k} frames"
 
 
 @pytest.mark.parametrize("name", ["recorded_anthropic_multiple_tools_chunks", "recorded_no_tools_used_chunks"])
@@ -167,18 +167,21 @@ def chat_streams(draw: st.DrawFn) -> list[bytes]:
     return [ROLE, *frames] if draw(st.booleans()) else frames
 
 
+@settings(deadline=None)
 @given(message_streams(), st.sampled_from(sorted(SEES)))
 def test_any_message_passes(frames: list[bytes], sees: str) -> None:
     """Untouched is the same bytes."""
     assert through(MESSAGES, frames, sees=SEES[sees]).frames == frames
 
 
+@settings(deadline=None)
 @given(chat_streams(), st.sampled_from(sorted(SEES)))
 def test_any_chat_passes(frames: list[bytes], sees: str) -> None:
     """Untouched is the same bytes."""
     assert through(CHAT, frames, sees=SEES[sees]).frames == frames
 
 
+@settings(deadline=None)
 @given(st.one_of(message_streams(), chat_streams()), st.sampled_from(sorted(POLICIES)), st.integers(0, 12))
 def test_any_prefix_gives_a_prefix(frames: list[bytes], policy: str, k: int) -> None:
     """What left does not change with what comes, for any stream."""
