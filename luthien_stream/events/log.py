@@ -33,7 +33,7 @@ class LogEvent(
     cause: str = ""
     trace: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Fields that this release does not know; written again as they came."""
+    """Fields that this release does not know, or knows in part; written again as they came."""
 
 
 class RequestReceived(LogEvent, tag="request.received"):

@@ -1,13 +1,14 @@
 """Packs: what one stream entry holds, many events of many calls in MessagePack.
 
-The hot way decodes straight into structs. Only a pack with a type or a field that this release does not know takes
-the slow way, which keeps what it does not know: see `Unknown` and `LogEvent.extra`.
+The hot way decodes straight into structs. Only a pack with a type, a field or a choice that this release does not
+know takes the slow way, which keeps what it does not know: see `Unknown` and `LogEvent.extra`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,7 @@ from msgspec import Struct
 from luthien_stream.errors import PackError
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Known, Unknown
+from luthien_stream.events.slip import known_part
 
 
 class Pack(Struct):
@@ -32,6 +34,16 @@ class _Typed(Struct):
 class _Loose(Struct):
     src: str
     events: list[msgspec.Raw]
+
+
+class _Envelope(Struct):
+    """What must be readable of an event of any type."""
+
+    type: str
+    call: str
+    n: int = -1
+    time: int = 0
+    prev: int = -1
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -94,17 +106,36 @@ def _decode_fields(raw: bytes) -> AnyEvent:
         fields = _FIELDS.decode(raw)
     except msgspec.MsgspecError as error:
         raise PackError(f"An event of {len(raw)} bytes cannot be decoded: {error}") from error
-    cls = TYPES.get(str(fields.get("type")))
-    if cls is None:
-        return Unknown(fields)
-    known = {*cls.__struct_encode_fields__} - {"extra"}  # `structs.fields` would evaluate annotations: milliseconds
-    extra = {k: v for k, v in fields.items() if k not in known and k != "type"}
+    kind = fields.get("type")
+    cls = TYPES.get(str(kind))
     try:
-        event = msgspec.convert({k: v for k, v in fields.items() if k in known}, cls, strict=False)
+        msgspec.convert(fields, _Envelope)
+        return Unknown(fields) if cls is None or _has_unknown_choice(cls, fields) else _known(cls, fields)
     except msgspec.ValidationError as error:
-        raise PackError(f"An event of type {fields.get('type')} has a wrong field: {error}") from error
+        raise PackError(f"An event of type {kind} has a wrong field: {error}") from error
+
+
+def _known(cls: type[log.LogEvent], fields: dict[str, Any]) -> AnyEvent:
+    """Read the fields that this release knows; what else there is goes to `extra`, a slip of a newer release whole."""
+    names = {*cls.__struct_encode_fields__} - {"extra"}  # `structs.fields` would evaluate annotations: milliseconds
+    known = {name: value for name, value in fields.items() if name in names}
+    extra = {name: value for name, value in fields.items() if name not in names and name != "type"}
+    if "slip" in known:
+        known["slip"] = known_part(fields["slip"])
+        extra |= {"slip": fields["slip"]} if known["slip"] != fields["slip"] else {}
+    event = msgspec.convert(known, cls, strict=False)
     event.extra = extra
     return event  # type: ignore[return-value]
+
+
+def _has_unknown_choice(cls: type[log.LogEvent], fields: dict[str, Any]) -> bool:
+    """Whether a field that takes one of a few words has another word, of a newer release."""
+    return any(isinstance(fields.get(name), str) and fields[name] not in words for name, words in _choices(cls))
+
+
+@lru_cache
+def _choices(cls: type[log.LogEvent]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(f.name, get_args(f.type)) for f in msgspec.structs.fields(cls) if get_origin(f.type) is Literal]
 
 
 def _plain(event: AnyEvent) -> dict[str, Any]:

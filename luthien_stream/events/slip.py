@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
 Phase = Literal["request", "response"]
 
 
-class Hop(Struct, omit_defaults=True):
+class Hop(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """One stage of a call's way: the stage's key, its partition, and the phases it runs."""
 
     stage: str
@@ -17,10 +17,31 @@ class Hop(Struct, omit_defaults=True):
     phases: tuple[Phase, ...] = ("request", "response")
 
 
-class Slip(Struct, omit_defaults=True):
+class Slip(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """The routing slip: fixed when the call opens, for the whole call."""
 
     version: str = ""
     hops: tuple[Hop, ...] = ()
     final_by: str = "edge"
     """The one writer of the final lane: `edge`, or the source name of the last stage that runs the response phase."""
+
+
+def known_part(slip: Any) -> Any:
+    """Return what this release can read of a slip of a newer one, both as plain values."""
+    known = _fields(slip, Slip)
+    if isinstance(known, dict) and isinstance(known.get("hops"), list):
+        known["hops"] = [_hop(hop) for hop in known["hops"]]
+    return known
+
+
+def _hop(hop: Any) -> Any:
+    known = _fields(hop, Hop)
+    if isinstance(known, dict) and isinstance(known.get("phases"), list):
+        known["phases"] = [phase for phase in known["phases"] if phase in get_args(Phase)]
+    return known
+
+
+def _fields(value: Any, cls: type[Struct]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: one for name, one in value.items() if name in cls.__struct_fields__}

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Unknown(Struct):
-    """An event of a type that this release does not know: its fields as they came."""
+    """An event of a type, or with a choice, that this release does not know: its fields as they came."""
 
     fields: dict[str, Any]
 

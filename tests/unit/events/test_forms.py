@@ -64,6 +64,51 @@ def test_unknown_types_are_carried_on(kind: str, fields: dict[str, Any], n: int)
     assert through_json("edge:e", found.events[0]) == ("edge:e", log.Unknown(newer))
 
 
+@given(of_slip=FIELDS, of_hop=FIELDS)
+def test_unknown_fields_of_a_slip_are_carried_on(of_slip: dict[str, Any], of_hop: dict[str, Any]) -> None:
+    """A slip of a newer release leaves as it came, its hops too, and what is known of it can be read."""
+    fields = fields_of("request.received")
+    slip = fields["slip"]
+    newer = {**fields, "slip": {**slip, "hops": [{**hop, **of_hop} for hop in slip["hops"]], **of_slip}}
+    event = pack.decode_event(msgspec.msgpack.encode(newer))
+    assert isinstance(event, log.RequestReceived)
+    assert event.slip == examples()["request.received"][1].slip  # type: ignore[union-attr]
+    assert msgspec.msgpack.decode(pack.encode_event(event)) == newer
+    assert through_json("edge:e", event) == ("edge:e", event)
+
+
+def test_an_unknown_phase_of_a_hop_is_carried_on() -> None:
+    """A phase of a newer release is no phase here, and leaves as it came."""
+    fields = fields_of("request.received")
+    fields["slip"]["hops"][0]["phases"] = ["request", "tools"]
+    event = pack.decode_event(msgspec.msgpack.encode(fields))
+    assert isinstance(event, log.RequestReceived)
+    assert event.slip.hops[0].phases == ("request",)
+    assert msgspec.msgpack.decode(pack.encode_event(event)) == fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("chunk.received", "kind"),
+        ("chunk.released", "kind"),
+        ("response.delivered", "left"),
+        ("response.failed", "lane"),
+        ("verdict.reached", "kind"),
+        ("policy.failed", "went"),
+    ],
+)
+def test_an_unknown_choice_makes_an_unknown_event(kind: str, field: str) -> None:
+    """Where a field has a choice of a newer release, the event is carried on whole, beside known ones in one pack."""
+    newer = {**fields_of(kind), field: "newer"}
+    known = log.ChunkSeen(call=CALL, upto=3)
+    raw = msgspec.msgpack.encode({"src": "edge:e", "events": [newer, known]})
+    found = pack.decode(raw)
+    assert found.events == [log.Unknown(newer), known]
+    assert msgspec.msgpack.decode(pack.encode("edge:e", found.events)) == msgspec.msgpack.decode(raw)
+    assert through_json("edge:e", found.events[0]) == ("edge:e", log.Unknown(newer))
+
+
 @given(value=VALUES)
 def test_effects_may_hold_anything(value: Any) -> None:
     """An effect's value comes back as it was, bytes inside it too."""
@@ -124,3 +169,11 @@ def test_a_known_type_with_a_wrong_field_is_refused() -> None:
     """One bad event does not pass for an unknown one."""
     with pytest.raises(PackError, match=r"chunk\.seen"):
         pack.decode_event(msgspec.msgpack.encode({"type": "chunk.seen", "call": CALL, "upto": "many"}))
+
+
+@pytest.mark.parametrize("field", ["call", "n", "prev", "time"])
+def test_an_unknown_type_with_a_wrong_envelope_is_refused(field: str) -> None:
+    """What every reader needs of an event must be there to read, whatever its type."""
+    newer: dict[str, Any] = {"type": "tool.weighed", "call": CALL, field: ["newer"]}
+    with pytest.raises(PackError, match=r"tool\.weighed"):
+        pack.decode_event(msgspec.msgpack.encode(newer))
