@@ -15,6 +15,10 @@ from luthien_stream.activity.rows import RunRow
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
+_HEAD = Struct(">iiiii")
+"""Of an array: dimensions, whether there are NULLs, type of the elements, length, first index."""
+PIECE = 128
+"""Elements laid out at once: a layout takes 64 bytes an element, and there is one for each length up to this."""
 _INT4, _INT8 = 23, 20
 """Type numbers of array elements."""
 _LETTER = {_INT4: "i", _INT8: "q"}
@@ -49,11 +53,19 @@ def _row(run: RunRow) -> bytes:
 
 def _array(values: list[int], element: int) -> bytes:
     """One dimension, no NULLs, from index 1; each element behind its length."""
+    head = _HEAD.pack(1, 0, element, len(values), 1)
+    if len(values) <= PIECE:
+        return head + _elements(values, element)
+    pieces = [_elements(values[at : at + PIECE], element) for at in range(0, len(values), PIECE)]
+    return b"".join([head, *pieces])
+
+
+def _elements(values: list[int], element: int) -> bytes:
     flat = [_SIZE[element]] * (2 * len(values))
     flat[1::2] = values
-    return _layout(len(values), element).pack(1, 0, element, len(values), 1, *flat)
+    return _layout(len(values), element).pack(*flat)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2 * PIECE + 2)
 def _layout(length: int, element: int) -> Struct:
-    return Struct(">iiiii" + f"i{_LETTER[element]}" * length)
+    return Struct(">" + f"i{_LETTER[element]}" * length)

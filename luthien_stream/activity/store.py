@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from io import BytesIO
 from typing import Any, Protocol, cast
 
 import asyncpg
@@ -125,7 +124,7 @@ class Store:
 
 async def _copy_runs(connection: Any, runs: Sequence[RunRow]) -> None:
     if runs:
-        source = BytesIO(copy_of_runs(runs))
+        source = memoryview(copy_of_runs(runs))  # of a file the driver makes a cycle, which keeps it until the next gc
         await connection.copy_to_table("runs", source=source, columns=RunRow.__struct_fields__, format="binary")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 import time
@@ -71,6 +72,7 @@ class AdminServer:
                 "edge": edge.id,
                 "uptime_s": round(time.time() - edge.started_at, 1),
                 "open_calls": len(edge.calls),
+                "tasks": len(asyncio.all_tasks()),
                 "pipeline": edge.plan.version,
                 "stage": edge.plan.stage,
                 "ready": not edge.admission.not_ready,
