@@ -31,13 +31,19 @@ class Failure(Struct, frozen=True):
     left: Left = "error"
 
 
+POLICY_FAILED = Failure(
+    "policy_failed", "A policy failed: the answer is withheld. The gateway's record of this call says why", 503, False
+)
+"""A constant: what the policy raised may quote what it withheld, and is in the record only."""
+
+
 def failure_of(terminal: Terminal) -> Failure | None:
     """Return what a final lane's end means for the client; None for a good end."""
     match terminal:
         case ResponseCompleted():
             return None
         case ResponseFailed(error="policy_failed"):
-            return Failure("policy_failed", terminal.message or "A policy failed: the answer is withheld", 503, False)
+            return POLICY_FAILED
         case ResponseFailed():
             message = terminal.message or f"The call failed: {terminal.error}"
             return Failure(terminal.error, message, _STATUS.get(terminal.error, 503))

@@ -233,6 +233,7 @@ async def test_a_policy_that_fails_before_the_first_byte_is_503_and_not_to_be_re
         assert got.status == 503
         assert got.headers["x-should-retry"] == "false"
         assert (await ended(rig, got.call))["final"] == "policy_failed"
+        await _told_on_record_only(rig, got)
 
 
 async def test_a_policy_that_fails_later_breaks_the_stream_with_an_error() -> None:
@@ -243,6 +244,15 @@ async def test_a_policy_that_fails_later_breaks_the_stream_with_an_error() -> No
         assert b"event: error" in got.body
         assert b"message_stop" not in got.body
         assert (await ended(rig, got.call))["final"] == "policy_failed"
+        await _told_on_record_only(rig, got)
+
+
+async def _told_on_record_only(rig: Rig, got: Got) -> None:
+    """What the policy raised may quote what it withheld."""
+    failed = await rig.one(got.call, log.PolicyFailed)
+    assert failed.message
+    assert failed.message.encode() not in got.body
+    assert b"A policy failed" in got.body
 
 
 @pytest.mark.parametrize("stream", [True, False])
