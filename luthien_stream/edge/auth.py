@@ -1,7 +1,7 @@
 """Who calls, and which credential goes to the provider.
 
 A gateway key never leaves the gateway. A client's own credential goes only to a provider that is marked `passthrough`
-and speaks the client's format; every other route needs the provider's configured key.
+and speaks the client's format; to every other one goes its configured key, or none where it was given none.
 """
 
 from __future__ import annotations
@@ -43,18 +43,15 @@ def authenticate(auth: Auth, headers: Mapping[str, str]) -> Caller:
     return Caller(name, kept if auth.mode == "both" else ())
 
 
-def provider_headers(name: str, provider: Provider, format: FormatName, caller: Caller) -> list[Header]:
-    """The credential headers for a provider. Raises `Unauthenticated` where there is none that may go to it."""
-    passed = provider.passthrough and format in provider.formats
-    if passed and caller.own:
+def provider_headers(provider: Provider, format: FormatName, caller: Caller) -> list[Header]:
+    """The credential headers for a provider: none for one that needs none, say a model server of your own."""
+    if provider.passthrough and format in provider.formats and caller.own:
         return list(caller.own)
     if provider.api_key:
         if format == "anthropic_messages":
             return [("x-api-key", provider.api_key)]
         return [("authorization", f"Bearer {provider.api_key}")]
-    if passed:
-        return []
-    raise Unauthenticated(f"The gateway has no key for the provider {name!r}: set `providers.{name}.api_key`")
+    return []
 
 
 def secret_of(value: str) -> str:

@@ -53,7 +53,7 @@ class Ingress:
         if self._guard is not None:
             _unguarded(self._guard, format, view)
         route = self._router.route(view.model, format)
-        credential = auth.provider_headers(route.name, route.provider, format, caller)
+        credential = auth.provider_headers(route.provider, format, caller)
         vault, query = Vault(), request.rel_url.raw_query_string
         return Asked(
             format=format,

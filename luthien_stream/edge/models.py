@@ -10,7 +10,7 @@ from aiohttp import web
 from luthien_stream.config.model import Auth, FormatName
 from luthien_stream.edge import auth, wire
 from luthien_stream.edge.provider import Providers
-from luthien_stream.edge.refusals import ModelUnknown, Unauthenticated
+from luthien_stream.edge.refusals import ModelUnknown
 from luthien_stream.edge.routing import DEMO_MODELS, Route, Router
 from luthien_stream.errors import UpstreamError
 from luthien_stream.upstream.port import Answer, UpstreamProtocol
@@ -36,11 +36,8 @@ class Models:
         vendor = self._router.vendor(format)
         if self._router.models or vendor is None:
             return _json(_page(format, names))
-        try:
-            credential = auth.provider_headers(vendor.name, vendor.provider, format, caller)
-        except Unauthenticated:
-            return _json(_page(format, names))
-        if not credential:
+        credential = auth.provider_headers(vendor.provider, format, caller)
+        if vendor.provider.passthrough and not credential:
             return _json(_page(format, names))
         return await self._vendors(request, vendor, credential, format)
 
@@ -52,7 +49,7 @@ class Models:
         vendor = self._router.vendor(format)
         if vendor is None:
             raise ModelUnknown(f"The model {name!r} is not configured here")
-        credential = auth.provider_headers(vendor.name, vendor.provider, format, caller)
+        credential = auth.provider_headers(vendor.provider, format, caller)
         return await self._vendors(request, vendor, credential, format)
 
     async def _vendors(
