@@ -101,5 +101,6 @@ def _check_open(use: PolicyUse, policy: Policy) -> None:
 
 def _version(policy: Policy) -> str:
     """Digest of the policy's source file and configuration."""
-    facts: dict[str, Any] = {"release": luthien_stream.__version__, "fields": msgspec.to_builtins(policy)}
+    fields = msgspec.to_builtins(policy, order="deterministic")
+    facts: dict[str, Any] = {"release": luthien_stream.__version__, "fields": fields}
     return sha256(source_of(type(policy)) + msgspec.json.encode(facts)).hexdigest()[:16]

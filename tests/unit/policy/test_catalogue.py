@@ -146,6 +146,13 @@ def test_the_version_is_of_code_and_configuration(tmp_path: Path) -> None:
     assert len({one.version, *(other.version for other in others)}) == 6
 
 
+def test_the_version_does_not_depend_on_the_order_of_a_set(tmp_path: Path) -> None:
+    """Two processes hold the same set in different orders; they must serve the same stage."""
+    (tmp_path / "shout.py").write_text(SHOUT.replace("mark: str", "levels: set[int] = set()\n    mark: str"))
+    one, other = (loaded(PolicyUse("shout", {"levels": levels}), folder=tmp_path) for levels in ([0, 8], [8, 0]))
+    assert one.version == other.version
+
+
 def test_phases_are_the_methods_that_are_defined(tmp_path: Path) -> None:
     """A stage without a response phase lets answers pass straight."""
     source = SHOUT.replace("response(self, events, ctx)", "request(self, request, ctx)").replace("yield", "pass;")
