@@ -18,5 +18,7 @@ def perform(want: Want) -> Generator[Want, Any, Any]:
     """Wait for the recorded result of `want`. Raises `EffectFailed` where a failure or timeout was recorded."""
     value = yield want
     if isinstance(value, dict) and "error" in value:
-        raise EffectFailed(f"{want.kind} failed: {value['error']} {value.get('message', '')}".rstrip(), **value)
+        raise EffectFailed(
+            f"{want.kind} failed: {value['error']} {value.get('message', '')}".rstrip(), error=value["error"]
+        )
     return value

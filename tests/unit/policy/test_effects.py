@@ -76,7 +76,7 @@ def test_a_recorded_failure_raises_in_the_policy() -> None:
             except EffectFailed as error:
                 yield Text(error.facts["error"])
 
-    timeout = {"0/response/0": {"error": "timeout"}}
+    timeout = {"0/response/0": {"error": "timeout", "message": "No result within 30.0 s"}}
     assert run(Catches(), effects=timeout).text == "timeout"
     failed = run(Judges(), [Text("a")], effects=timeout)
     assert [f.error for f in failed.failures] == ["EffectFailed"]
