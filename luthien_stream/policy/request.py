@@ -51,28 +51,38 @@ class RequestRun:
                 if self._want.key not in self._shared.results:
                     return
                 value, self._want = self._shared.results[self._want.key], None
-            if self._running is None:
-                me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
-                context = Context(self._call, me, self._shared, self._out.append)
-                self._running = bound.policy.request(self.request, context)
-            if self._step(bound, value):
+            if self._step(index, bound, value):
                 self._running = None
                 self._todo.pop(0)
 
     def close(self) -> None:
-        """Let go of the policy in hand."""
-        if self._running is not None:
-            self._running.close()
+        """Let go of the policy in hand, whatever it says."""
+        running, self._running = self._running, None
+        try:
+            if isinstance(running, Coroutine):
+                running.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001, S110 - it is over
+            pass
 
-    def _step(self, bound: Bound, value: Any) -> bool:
+    def _start(self, index: int, bound: Bound) -> Any:
+        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
+        return bound.policy.request(self.request, Context(self._call, me, self._shared, self._out.append))
+
+    def _step(self, index: int, bound: Bound, value: Any) -> bool:
         """Send `value` into the policy in hand; return True if the policy is done."""
         try:
-            token = self._running.send(value)  # type: ignore[union-attr]
+            if self._running is None:
+                self._running = self._start(index, bound)
+            token = self._running.send(value)
         except StopIteration as returned:
             return self._take(bound, returned.value)
         except Refuse as refuse:
             self._refuse(bound, refuse)
-        except Exception as error:  # noqa: BLE001 - the policy's own code: whatever it raises is a policy failure
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the policy's own code, `SystemExit` included
             self._fail(bound, error)
         else:
             if type(token) is Want:

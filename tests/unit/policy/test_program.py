@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -159,6 +161,35 @@ def test_a_failing_request_policy_closes_the_call(form: str) -> None:
         assert isinstance(end, ResponseFailed)
         assert (failed.phase, failed.went, end.error) == ("request", "closed", "policy_failed")
         assert "test_program.py" in failed.message
+
+
+@FORMS
+def test_whatever_a_request_policy_does_costs_its_call_only(form: str) -> None:
+    """One that exits, is no coroutine, or does not let go, ends its call like any other failure."""
+
+    class Exits(Policy):
+        async def request(self, request: Request, ctx: Context) -> Request:
+            raise SystemExit(1)
+
+    class IsPlain(Policy):
+        def request(self, request: Request, ctx: Context) -> Request:  # type: ignore[override]
+            return request
+
+    class RaisesAtOnce(Policy):
+        def request(self, request: Request, ctx: Context) -> Any:
+            raise ValueError("broken")
+
+    class Clings(Policy):
+        async def request(self, request: Request, ctx: Context) -> Request:
+            while True:
+                with suppress(BaseException):
+                    await sleep(1)
+
+    for policy in (Exits(), IsPlain(), RaisesAtOnce(), Clings()):
+        failed, end = released(policy, stream(form)[:1])
+        assert isinstance(failed, PolicyFailed)
+        assert isinstance(end, ResponseFailed)
+        assert (failed.phase, end.error) == ("request", "policy_failed")
 
 
 @FORMS
