@@ -46,8 +46,16 @@ async def fleet() -> AsyncIterator[Fleet]:
 
 
 def pids() -> set[int]:
-    """Our living children."""
-    return {process.pid for process in psutil.Process().children() if process.status() != psutil.STATUS_ZOMBIE}
+    """The living children that run one of the programs above; other tests' servers may be there too."""
+    return {process.pid for process in psutil.Process().children() if is_role(process)}
+
+
+def is_role(process: psutil.Process) -> bool:
+    """Whether a child is one of these tests' roles."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and process.cmdline()[:2] == [sys.executable, "-c"]
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_a_killed_child_is_started_again(fleet: Fleet, tmp_path: Path) -> None:
