@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Faults(Struct, frozen=True, kw_only=True):
-    """Probabilities: `drop`, `late`, `lost` per call, the others per step."""
+    """Probabilities: `drop`, `late`, `lost` per call, from `kill` to `edge_pause` per step."""
 
     drop: float = 0.02
     late: float = 0.02
@@ -31,6 +31,8 @@ class Faults(Struct, frozen=True, kw_only=True):
     restart: float = 0.0
     edge_kill: float = 0.0
     edge_pause: float = 0.0
+    saved_every: float = 0.06
+    """Seconds; a restart forgets what came after the last save."""
 
 
 class Broken(AssertionError):
@@ -59,25 +61,12 @@ class NotingBus(MemoryBus):
         return super()._append(stream, raw)
 
 
-class FaultyBus:
-    """The port as one process sees it: every call is a point where it may be overtaken, killed, or fail."""
+class Connection:
+    """A connection to the server: every command is a point where its process may be overtaken, killed, or fail."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._seen = world.server.incarnation
-
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        method = getattr(self._world.server, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            self._world.stats[name] += 1
-            return await self.through(lambda: method(*args, **kwargs))
-
-        return call
-
-    def reader(self) -> FaultyReader:
-        """A reader with the same faults."""
-        return FaultyReader(self, self._world)
 
     async def through(self, command: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Send one command."""
@@ -106,12 +95,33 @@ class FaultyBus:
             raise BusAmbiguous
 
 
+class FaultyBus:
+    """The port as one process sees it: one connection for its commands, and one for each reader."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._commands = Connection(world)
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        method = getattr(self._world.server, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._world.stats[name] += 1
+            return await self._commands.through(lambda: method(*args, **kwargs))
+
+        return call
+
+    def reader(self) -> FaultyReader:
+        """A reader with the same faults."""
+        return FaultyReader(self._world)
+
+
 class FaultyReader:
     """One connection for one loop."""
 
-    def __init__(self, bus: FaultyBus, world: World) -> None:
-        self._bus = bus
+    def __init__(self, world: World) -> None:
         self._world = world
+        self._connection = Connection(world)
 
     async def __aenter__(self) -> FaultyReader:
         return self
@@ -122,7 +132,7 @@ class FaultyReader:
     async def read(self, positions: Mapping[str, str], *, count: int = 64, block_ms: int = 1000) -> list[Entry]:
         """Read entries; a small count makes more turns."""
         inner = self._world.server.reader()
-        entries: list[Entry] = await self._bus.through(
+        entries: list[Entry] = await self._connection.through(
             lambda: inner.read(positions, count=min(count, 6), block_ms=block_ms)
         )
         return entries
@@ -131,6 +141,6 @@ class FaultyReader:
         self, partition: str, settlement: Settlement, position: str, *, count: int = 64, block_ms: int = 1000
     ) -> tuple[Settled, list[Entry]]:
         """Settle and read: one write, two commands of the server."""
-        settled = await self._bus.through(lambda: self._world.server.settle(partition, settlement))
+        settled = await self._connection.through(lambda: self._world.server.settle(partition, settlement))
         stream = keys.partition_stream(partition)
         return settled, await self.read({stream: position}, count=count, block_ms=block_ms)

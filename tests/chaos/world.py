@@ -28,8 +28,6 @@ from tests.chaos.scheduler import PROCESS, TICK_S, SimLoop
 
 EPOCH_US = 1_800_000_000_000_000
 FAULTS_END_S, LIMIT_S = 2.0, 60.0
-LOSS_S = 0.06
-"""The server saves itself this often; a restart forgets what came after."""
 LIMITS = Limits(
     lease_s=0.25,
     beat_s=0.1,
@@ -118,7 +116,7 @@ class World:
     # faults
     def _step(self, process: str) -> None:
         rng, loop = self.rng, self.loop
-        if loop.now - self._saved_at > LOSS_S and self.faults.restart:
+        if loop.now - self._saved_at > self.faults.saved_every and self.faults.restart:
             self._saved, self._saved_at = self.server.snapshot(), loop.now
         if self.late and rng.random() < 0.03:
             self._execute_late(*self.late.pop(rng.randrange(len(self.late))))
