@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from luthien_stream.activity.read import Summary, list_calls
-from luthien_stream.cli.common import add_instance_flags, console, find_instance, print_json, run_async
+from luthien_stream.cli.common import add_instance_flags, console, count, find_instance, print_json, run_async
 from luthien_stream.cli.plain import SHORT_ID, iso, milliseconds, parse_since, printable, span, when
 from luthien_stream.cli.recorded import open_record
 
@@ -26,6 +27,10 @@ examples:
 
 WIDE = 1000
 """Width where there is no terminal: a file or a pipe takes whole lines."""
+NARROW = 130
+"""Width below which a terminal gets the columns that people look for first."""
+COLUMNS = ("call_id", "when", "model", "format", "outcome", "took", "first", "chunks", "verdicts")
+FIRST_COLUMNS = ("call_id", "when", "model", "outcome", "took", "verdicts")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session", default="", metavar="ID", help="only calls of this agent session")
     parser.add_argument("--model", default="", metavar="GLOB", help="only calls to these models")
     parser.add_argument("--since", metavar="TIME", help="only calls after: 30s, 10m, 2h, 1d, or 2026-01-31T12:00")
-    parser.add_argument("--limit", type=int, default=30, metavar="N", help="at most so many (default: %(default)s)")
+    parser.add_argument("--limit", type=count, default=30, metavar="N", help="at most so many (default: %(default)s)")
     add_instance_flags(parser)
 
 
@@ -44,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         for call in calls:
             print_json(as_object(call))
     elif calls:
-        print_table(console(), _table(calls))
+        out = console()
+        print_table(out, table_of(calls, FIRST_COLUMNS if out.is_terminal and out.width < NARROW else COLUMNS))
     else:
         console().print("No recorded call" + (" like this." if args.session or args.model or args.since else " yet."))
     return 0
@@ -86,26 +92,33 @@ def as_object(call: Summary) -> dict[str, Any]:
     }
 
 
-def _table(calls: list[Summary]) -> Table:
+def table_of(calls: list[Summary], columns: Sequence[str]) -> Table:
+    """Lay out the calls. What is copied or compared is never cut; names and words may take a second line."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("call_id", "when", "model", "format", "outcome"):
-        table.add_column(name, no_wrap=name != "format", overflow="fold")
-    for name in ("took", "first", "chunks"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdicts")
-    for call in calls:
-        table.add_row(
-            call.call_id[:SHORT_ID],
-            when(call.time),
-            printable(call.model),
-            call.format,
-            how(call),
-            span(call.duration),
-            span(call.first_released),
-            str(call.chunks_received),
-            printable(", ".join(dict.fromkeys(call.verdicts))),
+    for name in columns:
+        whole = {"call_id": SHORT_ID, "when": 8, "took": 7, "first": 7, "chunks": 6}.get(name)
+        right = name in ("took", "first", "chunks")
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=whole is not None, min_width=whole, overflow="fold"
         )
+    for call in calls:
+        cells = _cells(call)
+        table.add_row(*(cells[name] for name in columns))
     return table
+
+
+def _cells(call: Summary) -> dict[str, str]:
+    return {
+        "call_id": call.call_id[:SHORT_ID],
+        "when": when(call.time),
+        "model": printable(call.model),
+        "format": call.format,
+        "outcome": how(call),
+        "took": span(call.duration),
+        "first": span(call.first_released),
+        "chunks": str(call.chunks_received),
+        "verdicts": printable(", ".join(dict.fromkeys(call.verdicts))),
+    }
 
 
 def print_table(out: Console, table: Table) -> None:

@@ -47,6 +47,13 @@ def add_config_flag(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def count(text: str) -> int:
+    """The value of a flag that is a whole number above 0."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
 def data_folder(args: argparse.Namespace) -> Path:
     """The data folder that was named, or the default one."""
     return (args.data or DEFAULT_DATA).absolute()
