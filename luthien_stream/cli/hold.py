@@ -58,7 +58,14 @@ def claim(address: str, flag: str) -> str:
         try:
             probe.bind((host, port))
         except OSError as error:
-            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-            raise ConfigError(f"{address} {why}: stop what listens there, or name another with {flag}") from error
+            raise ConfigError(f"{address} {_why_not(error)} with {flag}") from error
         port = probe.getsockname()[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _why_not(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "is in use: stop what listens there, or name another"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "is not open to this user: name a port from 1024 on"
+    return f"is no address of this machine ({error.strerror}): name one, say 127.0.0.1:8000,"

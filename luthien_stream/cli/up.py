@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from luthien_stream.cli.child import ServerChild
-from luthien_stream.cli.common import add_instance_flags, config_path, console, data_folder, fail, run_async
+from luthien_stream.cli.common import add_instance_flags, config_path, console, count, data_folder, fail, run_async
 from luthien_stream.cli.hold import claim, hold
 from luthien_stream.cli.policies import load_checked
 from luthien_stream.cli.probe import why_not_ready
@@ -42,6 +42,8 @@ examples:
 """
 SERVERS_RANK = 9
 SLOW_START_S = 20.0
+MOST = 64
+"""Edges or workers that one `up` starts."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,15 +52,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", metavar="HOST:PORT", help="where clients connect (default: 127.0.0.1:8000)")
     parser.add_argument("--admin", metavar="HOST:PORT", help="where people and tools connect (default: 127.0.0.1:8001)")
     parser.add_argument(
-        "--edges", type=_count, default=1, metavar="N", help="gateway processes on one port (default: 1)"
+        "--edges", type=_processes, default=1, metavar="N", help="gateway processes on one port (default: 1)"
     )
-    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="policy workers (default: 1)")
+    parser.add_argument("--workers", type=_processes, default=1, metavar="N", help="policy workers (default: 1)")
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 64:
-        raise argparse.ArgumentTypeError("must be from 1 to 64")
+def _processes(text: str) -> int:
+    number = count(text)
+    if number > MOST:
+        raise argparse.ArgumentTypeError(f"{number} are too many for one machine: at most {MOST}")
     return number
 
 

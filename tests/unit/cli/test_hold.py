@@ -65,6 +65,12 @@ def test_a_port_in_use_gets_one_line() -> None:
             claim(address, "--listen")
 
 
+def test_an_address_that_is_none_of_this_machine_gets_one_line() -> None:
+    """The advice is another one: nothing listens there that could be stopped."""
+    with pytest.raises(ConfigError, match=r"300\.1\.1\.1:80 is no address of this machine .* with --admin"):
+        claim("300.1.1.1:80", "--admin")
+
+
 def test_port_zero_means_a_free_one() -> None:
     """All edges share the port that was found."""
     host, port = claim("127.0.0.1:0", "--listen").split(":")
