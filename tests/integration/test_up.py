@@ -112,4 +112,5 @@ def test_in_memory_everything_is_one_process(tmp_path: Path) -> None:
     with UpProcess(tmp_path, POLICED + "redis: memory\ndatabase: none\n") as up:
         assert up.ask("Hello") == "HELLO"
         assert len(up.family()) == 1
+        assert up.command("doctor").returncode == 0
         assert up.stop(signal.SIGINT) == 0
