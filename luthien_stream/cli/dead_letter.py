@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +18,8 @@ from luthien_stream.cli.common import add_instance_flags, console, fail, find_in
 from luthien_stream.cli.plain import SHORT_ID, day_and_time, iso, preview, printable, size
 from luthien_stream.errors import LuthienError, PackError
 from luthien_stream.events.json_form import to_json
-from luthien_stream.events.pack import decode_event, encode, type_of
+from luthien_stream.events.log import AnyEvent
+from luthien_stream.events.pack import decode, decode_event, encode, type_of
 
 HELP = """Look at events that could not be processed: poison that killed workers, values that the database refuses,
 entries that are no events. They were set aside one by one; everything around them was processed."""
@@ -84,7 +86,8 @@ async def _show(url: str, args: argparse.Namespace) -> int:
         print_json(facts)
     else:
         for name, value in facts.items():
-            console().print(f"{name:<8} {printable(str(value))}", markup=False)
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            console().print(f"{name:<8} {printable(text)}", markup=False)
     return 0
 
 
@@ -110,7 +113,7 @@ async def _drop(url: str, args: argparse.Namespace) -> int:
 
 
 def described(id: str, letter: Letter) -> dict[str, Any]:
-    """Return a letter readable: where it came from, why it is here, and the event as far as it can be decoded."""
+    """Return a letter readable: where it came from, why it is here, and its events as far as they can be decoded."""
     words = {name: letter.get(name, b"").decode(errors="replace") for name in ("stream", "entry", "src", "error")}
     facts: dict[str, Any] = {
         "id": id,
@@ -123,10 +126,19 @@ def described(id: str, letter: Letter) -> dict[str, Any]:
     }
     raw = letter.get("event", b"") or letter.get("raw", b"")
     try:
-        event = decode_event(raw)
+        events = _events(raw)
     except PackError as error:
-        return {**facts, "event": None, "unreadable": f"{size(len(raw))}: {error}"}
-    return {**facts, "type": type_of(event), "event": to_json(event, words["src"], words["entry"])}
+        return {**facts, "events": [], "unreadable": f"{size(len(raw))}: {error}"}
+    types = ", ".join(dict.fromkeys(type_of(event) for event in events))
+    return {**facts, "type": types, "events": [to_json(event, words["src"], words["entry"]) for event in events]}
+
+
+def _events(raw: bytes) -> list[AnyEvent]:
+    """A worker puts aside what an entry has of one call, as a pack; the recorder one event by itself."""
+    try:
+        return decode(raw).events
+    except PackError:
+        return [decode_event(raw)]
 
 
 @asynccontextmanager
