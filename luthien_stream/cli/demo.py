@@ -140,4 +140,6 @@ def _afterword(instance: Instance) -> str:
     path = Path(instance.config) if instance.config else None
     if not load_config(path, os.environ).pipeline:
         return ADVICE
+    if instance.database == "none":
+        return "There is no record (`database: none`), so only what was delivered can be shown."
     return "Look closer:  luthien-stream calls,  luthien-stream show CALL"

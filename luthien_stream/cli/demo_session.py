@@ -92,6 +92,8 @@ async def _ask(
         raise DemoFailed(
             f"The gateway did not answer ({type(error).__name__}): is it up? `luthien-stream doctor` says more"
         ) from error
+    if answer.status == 401:
+        raise DemoFailed("The gateway wants a key of its own (`auth:`): luthien-stream demo --key KEY")
     if answer.status != 200:
         raise DemoFailed(f"The gateway answered {answer.status}: {raw.decode(errors='replace')}")
     return Exchange(title, form, call_id, answer.status, raw, first * 1e3, (time.monotonic() - begun) * 1e3)

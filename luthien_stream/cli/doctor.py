@@ -39,7 +39,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add_instance_flags(parser)
     parser.add_argument(
-        "--only", action="append", choices=CHECK_NAMES, default=[], help="only this check; may be repeated"
+        "--only",
+        action="append",
+        choices=CHECK_NAMES,
+        default=[],
+        metavar="CHECK",
+        help=f"only this check, may be repeated: {', '.join(CHECK_NAMES)}",
     )
 
 

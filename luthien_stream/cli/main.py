@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shutil
 import sys
+import textwrap
 from types import ModuleType
 
 from luthien_stream import __version__
@@ -53,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     module = _module(chosen)
     command = argparse.ArgumentParser(
         prog=f"luthien-stream {chosen}",
-        description=module.HELP,
+        description=_filled(module.HELP),
         epilog=module.EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -83,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="luthien-stream",
         usage="luthien-stream COMMAND [options]",
-        description=f"{DESCRIPTION}\n\n{_overview()}",
+        description=f"{_filled(DESCRIPTION)}\n\n{_overview()}",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -92,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
         "command", nargs="?", choices=[name for group in GROUPS.values() for name in group], help=argparse.SUPPRESS
     )
     return parser
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), min(shutil.get_terminal_size().columns, 100) - 2)
 
 
 def _overview() -> str:

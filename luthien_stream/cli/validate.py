@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from luthien_stream.cli.common import config_path, console, print_json
+from luthien_stream.cli.common import add_config_flag, config_path, console, print_json
 from luthien_stream.cli.policies import loads
 from luthien_stream.cli.welcome import pipeline
 from luthien_stream.config.load import describe, examine
@@ -17,17 +17,22 @@ EPILOG = """\
 examples:
   luthien-stream validate                 luthien.yaml in this folder
   luthien-stream validate policies.yaml
+  luthien-stream validate --json          for programs: file, line and message of each problem
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("config", type=Path, nargs="?", metavar="FILE", help="configuration (default: luthien.yaml)")
+    parser.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="the configuration (or name it with --config)"
+    )
+    add_config_flag(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check and print."""
+    args.config = args.file or args.config
     path = config_path(args)
     config, problems = examine(path, os.environ, loads(path))
     for problem in problems:

@@ -15,7 +15,7 @@ from luthien_stream.config.model import Config, split_address
 TEXT = """
 luthien-stream is ready: {url}
 
-Try it, no key needed:
+Try it, no provider's key needed:
 
   curl -sN {url}/v1/chat/completions{key_flag} \\
     -H 'content-type: application/json' \\
@@ -23,24 +23,38 @@ Try it, no key needed:
 
 Point your agent or SDK at it:
 
-  Claude Code     ANTHROPIC_BASE_URL={url} claude
-  Anthropic SDK   Anthropic(base_url="{url}")
-  OpenAI SDK      OpenAI(base_url="{url}/v1")
+  Claude Code     ANTHROPIC_BASE_URL={url} {variable}claude
+  Anthropic SDK   Anthropic(base_url="{url}"{argument})
+  OpenAI SDK      OpenAI(base_url="{url}/v1"{argument})
 
 Watch it:         {command} tail{data_flag}
 Policies:         {pipeline}
 Data and logs:    {data}
 Stop:             Ctrl-C
 """
+KEY = "YOUR-GATEWAY-KEY"
+KEY_FLAGS = {
+    "passthrough": ("", "", ""),
+    "keys": (f" -H 'x-luthien-key: {KEY}'", f"ANTHROPIC_AUTH_TOKEN={KEY} ", f', api_key="{KEY}"'),
+    "both": (
+        f" -H 'x-luthien-key: {KEY}'",
+        f"ANTHROPIC_CUSTOM_HEADERS='x-luthien-key: {KEY}' ",
+        f', default_headers={{"x-luthien-key": "{KEY}"}}',
+    ),
+}
+"""How curl, Claude Code and the SDKs send the gateway's key: beside the provider's where both are wanted."""
 
 
 def welcome(config: Config, instance: Instance, data: Path) -> str:
     """The text for people."""
     named = data != DEFAULT_DATA.absolute()
+    key_flag, variable, argument = KEY_FLAGS[config.auth.mode]
     return TEXT.format(
         url=url(instance.listen),
         command=command(),
-        key_flag="" if config.auth.mode == "passthrough" else " -H 'x-luthien-key: YOUR-GATEWAY-KEY'",
+        key_flag=key_flag,
+        variable=variable,
+        argument=argument,
         pipeline=pipeline(config),
         data=data,
         data_flag=f" --data {shlex.quote(str(data))}" if named else "",

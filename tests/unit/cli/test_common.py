@@ -89,6 +89,20 @@ def test_wrong_usage_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None
     assert main([]) == 2
     assert main(["validate", "nowhere.yaml"]) == 1
     assert "nowhere.yaml does not exist: name the configuration with --config" in capsys.readouterr().err
+    for words in (["up", "--edges", "x"], ["calls", "--limit", "0"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+        assert f"{words[-1]!r} is no whole number above 0" in capsys.readouterr().err
+
+
+def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Explanations are broken where the terminal ends; examples stay as they can be typed."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in [name for group in GROUPS.values() for name in group]:
+        with pytest.raises(SystemExit, match="0"):
+            main([name, "--help"])
+        explanation = capsys.readouterr().out.split("\noptions:")[0]
+        assert max(map(len, explanation.splitlines())) <= 80
 
 
 def test_help_is_quick_for_it_imports_no_command() -> None:
@@ -114,8 +128,9 @@ def test_validate_prints_each_problem_with_its_line(capsys: pytest.CaptureFixtur
     assert main(["validate", "--json"]) == 1
     assert [json.loads(line)["line"] for line in capsys.readouterr().out.splitlines()] == [4, 5]
     path.write_text("pipeline: [{use: noop}]\n")
-    assert main(["validate"]) == 0
-    assert "good. Policies: noop" in capsys.readouterr().out
+    for words in ([], ["luthien.yaml"], ["--config", "luthien.yaml"]):
+        assert main(["validate", *words]) == 0
+        assert "good. Policies: noop" in capsys.readouterr().out
 
 
 def test_doctor_names_its_checks() -> None:
@@ -154,6 +169,31 @@ def test_the_welcome_has_what_to_copy(tmp_path: Path) -> None:
     assert "ANTHROPIC_BASE_URL=http://127.0.0.1:1 claude" in text
     assert f"{command()} tail --data '{tmp_path}/my data'" in text
     assert "none: everything passes" in text
+    assert "KEY" not in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "claude", "sdk"),
+    [
+        (
+            "keys",
+            "ANTHROPIC_AUTH_TOKEN=YOUR-GATEWAY-KEY claude",
+            'OpenAI(base_url="http://127.0.0.1:1/v1", api_key="YOUR',
+        ),
+        (
+            "both",
+            "ANTHROPIC_CUSTOM_HEADERS='x-luthien-key: YOUR-GATEWAY-KEY' claude",
+            '", default_headers={"x-luthien-key',
+        ),
+    ],
+)
+def test_the_welcome_says_where_the_gateways_key_goes(tmp_path: Path, mode: str, claude: str, sdk: str) -> None:
+    """In its place alone, or beside the provider's."""
+    path = tmp_path / "luthien.yaml"
+    path.write_text(f"auth: {{mode: {mode}, keys: [{{key: k}}]}}\n")
+    text = welcome(load_config(path, {}), RUNNING, tmp_path)
+    for words in ("-H 'x-luthien-key: YOUR-GATEWAY-KEY'", claude, sdk):
+        assert words in text
 
 
 def test_the_printed_command_can_be_typed_here(monkeypatch: pytest.MonkeyPatch) -> None:
