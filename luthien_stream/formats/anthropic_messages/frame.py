@@ -101,8 +101,8 @@ class StreamFramer(Blocks):
             frames = frames[1:]
         if frames and event.edited and isinstance(event, Text):
             frames = (*frames[:-1], edited(frames[-1], ("delta", "text"), event.text))
-        elif not frames and not held_in_start:
-            frames = (self._made_delta(event.text if isinstance(event, Text) else ""),)
+        elif not frames and not held_in_start and isinstance(event, Text):
+            frames = (self._made_delta(event.text),)
         given = part.index if part is not None else self._index
         for raw in frames:
             self._put(raw, given)

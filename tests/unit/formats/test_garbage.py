@@ -72,7 +72,7 @@ def _changed_frame(draw: st.DrawFn, raw: bytes) -> bytes:
     return frame_of(json.dumps(value).encode(), name.replace("\ud800", ""))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(broken_streams(), st.sampled_from(sorted(POLICIES)), st.sampled_from(SEES))
 def test_a_broken_stream_is_a_typed_error(broken: tuple[Lens, list[bytes]], policy: str, sees: Kinds) -> None:
     """Whatever a provider sends, decoder and framer raise nothing but their own errors."""
@@ -84,7 +84,7 @@ def test_a_broken_stream_is_a_typed_error(broken: tuple[Lens, list[bytes]], poli
     checked(lens, run.frames)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(broken_streams(), st.sampled_from(SEES))
 def test_what_is_readable_passes(broken: tuple[Lens, list[bytes]], sees: Kinds) -> None:
     """A stream that is no failure leaves untouched if no policy touches it, but for what never became whole."""
@@ -137,7 +137,7 @@ def wild_policies(draw: st.DrawFn) -> Policy:
     return policy
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(set(STREAMS) - {"chat: role in every chunk", "chat: finish twice"})), wild_policies())
 def test_no_policy_can_write_a_wrong_stream(name: str, policy: Policy) -> None:
     """What a policy puts out is placed, dropped with a note, or refused: what leaves is well-formed."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from luthien_stream.events.answer import ALL, Kinds, Text, ToolCall
@@ -167,21 +167,18 @@ def chat_streams(draw: st.DrawFn) -> list[bytes]:
     return [ROLE, *frames] if draw(st.booleans()) else frames
 
 
-@settings(deadline=None)
 @given(message_streams(), st.sampled_from(sorted(SEES)))
 def test_any_message_passes(frames: list[bytes], sees: str) -> None:
     """Untouched is the same bytes."""
     assert through(MESSAGES, frames, sees=SEES[sees]).frames == frames
 
 
-@settings(deadline=None)
 @given(chat_streams(), st.sampled_from(sorted(SEES)))
 def test_any_chat_passes(frames: list[bytes], sees: str) -> None:
     """Untouched is the same bytes."""
     assert through(CHAT, frames, sees=SEES[sees]).frames == frames
 
 
-@settings(deadline=None)
 @given(st.one_of(message_streams(), chat_streams()), st.sampled_from(sorted(POLICIES)), st.integers(0, 12))
 def test_any_prefix_gives_a_prefix(frames: list[bytes], policy: str, k: int) -> None:
     """What left does not change with what comes, for any stream."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from luthien_stream.core.lens import Lens, Request, RequestPart
@@ -334,7 +334,6 @@ wild = st.recursive(
 
 
 @LENSES
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), wild, max_size=4), max_size=3), wild, wild)
 def test_odd_requests_are_read_or_refused(lens: Lens, messages: list[Any], system: Any, tools: Any) -> None:
     """Whatever a client sends, reading it gives parts or a typed error, and it passes unedited."""
