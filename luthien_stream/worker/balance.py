@@ -63,7 +63,7 @@ class Balance:
         acquired = await station.bus.acquire(partition, station.worker, lease_ms=int(station.limits.lease_s * 1000))
         if acquired is None:
             return
-        await station.bus.register_stream(keys.partition_stream(partition), recorded=True)
+        await station.bus.register_stream(keys.partition_stream(partition), recorded=station.recorded)
         owner = Owner(station, number, acquired)
         self._owned[number] = owner, asyncio.create_task(owner.run(), name=f"owner {partition}")
 

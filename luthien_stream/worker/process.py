@@ -51,7 +51,8 @@ async def serve(
     folder = Path(instance.config).parent / "workers" if instance.config else None
     pipeline = load_pipeline(config.pipeline, folder)
     mine = bus or connect(instance.redis)
-    worker = Worker(mine, pipeline, url="" if bus is not None else instance.redis)
+    recorded = config.database != "none"
+    worker = Worker(mine, pipeline, url="" if bus is not None else instance.redis, recorded=recorded)
     try:
         await worker.run(ready or (lambda: None), stop)
     finally:
@@ -65,9 +66,14 @@ def performers(clock: Clock) -> Mapping[str, Perform]:
 
 
 class Worker:
-    """One worker. `url` is where its helper threads connect; empty: it shares its process and has none."""
+    """One worker. `url` is where its helper threads connect; empty: it shares its process and has none.
 
-    def __init__(self, bus: Bus, pipeline: Pipeline | None, *, url: str, limits: Limits | None = None) -> None:
+    `recorded`: there is an activity consumer.
+    """
+
+    def __init__(
+        self, bus: Bus, pipeline: Pipeline | None, *, url: str, recorded: bool = True, limits: Limits | None = None
+    ) -> None:
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._bus = bus
         self._url = url
@@ -76,9 +82,9 @@ class Worker:
         self._watch = Watch()
         self._stage = pipeline.stage if pipeline else ""
         self._presence = Presence(bus, self._clock, every_s=self._limits.beat_s, edge_ttl_s=self._limits.edge_ttl_s)
-        self._balance = Balance(self._station(pipeline)) if pipeline else None
+        self._balance = Balance(self._station(pipeline, recorded)) if pipeline else None
 
-    def _station(self, pipeline: Pipeline) -> Station:
+    def _station(self, pipeline: Pipeline, recorded: bool) -> Station:
         return Station(
             bus=self._bus,
             worker=self.name,
@@ -89,6 +95,7 @@ class Worker:
             watch=self._watch,
             presence=self._presence,
             performers=performers(self._clock),
+            recorded=recorded,
         )
 
     async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
@@ -144,7 +151,8 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(self._limits.drain_s):
-                await self._bus.unbeat("worker", self.name)
+                with suppress(BusError):
+                    await self._bus.unbeat("worker", self.name)
                 if self._balance is not None:
                     await self._balance.drain()
         except (BusError, TimeoutError) as error:

@@ -27,3 +27,5 @@ class Station:
     watch: Watch
     presence: Presence
     performers: Mapping[str, Perform]
+    recorded: bool = True
+    """There is an activity consumer, which must see the partitions."""

@@ -14,7 +14,8 @@ import pytest
 from luthien_stream.bus import keys
 from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.config.instance import Instance
-from luthien_stream.config.model import Config
+from luthien_stream.config.model import Config, PolicyUse
+from luthien_stream.errors import BusAmbiguous
 from luthien_stream.events.log import ResponseFailed
 from luthien_stream.worker.balance import Balance, share
 from luthien_stream.worker.clock import SystemClock
@@ -152,3 +153,36 @@ async def test_a_worker_without_policies_idles(bus: MemoryBus, tmp_path: Path) -
     stop.set()
     await task
     assert await bus.alive("worker") == {}
+
+
+@pytest.mark.parametrize(("database", "recorded"), [("embedded", True), ("none", False)])
+async def test_without_a_database_nothing_is_kept_for_it(
+    bus: MemoryBus, tmp_path: Path, database: str, recorded: bool
+) -> None:
+    """An activity group that nobody reads would keep every entry for a day."""
+    stop = asyncio.Event()
+    config = Config(database=database, pipeline=(PolicyUse("noop"),))
+    instance = Instance(pid=1, listen="", admin="", redis="memory", database=database)
+    task = asyncio.create_task(serve(config, instance, data=tmp_path, bus=bus, stop=stop))
+    await wait_until(lambda: len(bus.data.streams) == 8)
+    assert {stream.group is not None for stream in bus.data.streams.values()} == {recorded}
+    stop.set()
+    await task
+
+
+async def test_a_beat_that_cannot_be_taken_back_does_not_keep_the_leases(tmp_path: Path) -> None:
+    """Partitions are given up in good order whatever the log says to the last heartbeat."""
+
+    class Moody(MemoryBus):
+        async def unbeat(self, role: str, name: str) -> None:
+            raise BusAmbiguous
+
+    bus, stop = Moody(), asyncio.Event()
+    instance = Instance(pid=1, listen="", admin="", redis="memory", database="none")
+    config = Config(pipeline=(PolicyUse("noop"),))
+    task = asyncio.create_task(serve(config, instance, data=tmp_path, bus=bus, stop=stop))
+    await wait_until(lambda: sum(bool(found.owner) for found in bus.data.partitions.values()) == 8)
+    stop.set()
+    await task
+    assert not any(found.owner for found in bus.data.partitions.values())
+    await bus.close()
