@@ -170,6 +170,16 @@ async def test_scripts_are_loaded_again(valkey_url: str) -> None:
     await bus.close()
 
 
+async def test_scripts_that_could_not_be_loaded_are_loaded_later(own_valkey: EmbeddedValkey, own: Bus) -> None:
+    """A server that refuses them for a while is away for that while only."""
+    call_once(own_valkey.url, "ACL", "SETUSER", "default", "-script|load")
+    for _ in range(2):
+        with pytest.raises(BusUnavailable):
+            await own.acquire(P, "w1", lease_ms=1000)
+    call_once(own_valkey.url, "ACL", "SETUSER", "default", "+script|load")
+    await take(own, P)
+
+
 async def test_an_entry_of_another_shape_has_no_bytes(valkey_url: str) -> None:
     """What somebody else wrote into a stream neither stops a reader nor passes for a pack."""
     bus = connect(valkey_url)
@@ -288,6 +298,42 @@ async def test_a_full_server(own_valkey: EmbeddedValkey, own: Bus) -> None:
     assert (await take(own, P, "w1")).crashes == 0
     call_once(own_valkey.url, "CONFIG", "SET", "maxmemory", 0)
     await own.append(IN, b"x")
+
+
+async def test_a_worker_can_start_on_a_full_server(own_valkey: EmbeddedValkey, own: Bus) -> None:
+    """Only workers drain it: a new one says that it lives, takes a partition, and makes its stream known."""
+    await own.register_stream(IN, recorded=True)
+    await fill(own, own_valkey.url)
+    await own.beat("worker", "w2", {"stages": "main@1"}, ttl_ms=60_000)
+    await take(own, P, "w2")
+    await own.register_stream(IN, recorded=True)
+    assert list(await own.alive("worker")) == ["w2"]
+    call_once(own_valkey.url, "CONFIG", "SET", "maxmemory", 0)
+
+
+async def test_a_process_that_beats_is_listed_again(direct: Bus, valkey_url: str) -> None:
+    """Whoever took it off the list, or a server that forgot it, does so until its next beat only."""
+    await direct.beat("edge", "e1", {}, ttl_ms=60_000)
+    call_once(valkey_url, "SREM", keys.registry("edge"), "e1")
+    await direct.beat("edge", "e1", {}, ttl_ms=60_000)
+    assert list(await direct.alive("edge")) == ["e1"]
+
+
+async def test_a_stream_made_while_it_is_forgotten_stays_known(direct: Bus, valkey_url: str) -> None:
+    """A reader that finds a stream gone does not undo the registration of whoever makes it again."""
+    other = connect(valkey_url)
+
+    async def make_again(after_steps: int) -> None:
+        for _ in range(after_steps):
+            await asyncio.sleep(0)
+        await other.register_stream(IN, recorded=True)
+
+    for number in range(200):
+        await direct.register_stream(IN, recorded=True)
+        call_once(valkey_url, "UNLINK", IN)
+        await asyncio.gather(direct.streams(), make_again(number % 20))
+        assert await direct.streams() == [IN]
+    await other.close()
 
 
 async def test_a_server_that_hangs(own_valkey: EmbeddedValkey, own: Bus) -> None:

@@ -9,6 +9,7 @@ from copy import copy, deepcopy
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.ids import order, text
+from luthien_stream.bus.limits import DEAD_LETTERS_KEPT
 from luthien_stream.bus.memory.data import Beat, Body, Data
 from luthien_stream.bus.memory.partition import Lease
 from luthien_stream.bus.memory.reader import MemoryReader, Waiters
@@ -88,7 +89,6 @@ class MemoryBus(Bus):
         return text(found.last) if found else START
 
     async def register_stream(self, stream: str, *, recorded: bool) -> None:
-        self._refuse_if_full()
         made = self.data.make(stream, self.now_ms())
         if recorded and made.group is None:
             made.group = Group()
@@ -224,6 +224,8 @@ class MemoryBus(Bus):
         last = self.data.dead_last
         self.data.dead_last = max((self.now_ms(), 0), (last[0], last[1] + 1))
         self.data.dead[text(self.data.dead_last)] = dict(record)
+        if len(self.data.dead) > DEAD_LETTERS_KEPT:
+            del self.data.dead[next(iter(self.data.dead))]
         return text(self.data.dead_last)
 
     async def dead_letters(self, *, after: str = START, count: int = 100) -> list[tuple[str, dict[str, bytes]]]:

@@ -9,16 +9,15 @@ from functools import partial
 import msgspec
 
 from luthien_stream.bus import keys
-from luthien_stream.bus.limits import CLOSED_KEPT_MS
+from luthien_stream.bus.limits import CLOSED_KEPT_MS, DEAD_LETTERS_KEPT
 from luthien_stream.bus.port import START, Acquired, Bus, Entry, Lag, Open, Settled, Settlement
 from luthien_stream.bus.redis import replies
-from luthien_stream.bus.redis.links import call_once, checked, find, is_missing_group
+from luthien_stream.bus.redis.links import Reply, call_once, checked, find, is_existing_group, is_missing_group
 from luthien_stream.bus.redis.reader import RedisReader
 from luthien_stream.bus.redis.server import Server
 from luthien_stream.bus.redis.settling import settle_command
 from luthien_stream.errors import BodyMissing, BusUnavailable
 
-DEAD_LETTERS_KEPT = 10_000
 CLAIM_PAGES = 20
 
 
@@ -32,7 +31,6 @@ class RedisBus(Bus):
     def __init__(self, url: str) -> None:
         self._server = Server(url)
         self._served: dict[str, str] = {}
-        self._beats: dict[str, bytes] = {}
 
     # the connection
     def reader(self) -> RedisReader:
@@ -67,12 +65,12 @@ class RedisBus(Bus):
 
     async def register_stream(self, stream: str, *, recorded: bool) -> None:
         group = keys.ACTIVITY_GROUP if recorded else "unrecorded"
-        (made,) = await self._server.try_call(("XGROUP", "CREATE", stream, group, "0", "MKSTREAM"))
-        if not str(made).startswith("BUSYGROUP"):
+        made = await self._though_full(stream, "XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+        if not is_existing_group(made):
             checked(made)
         if not recorded:  # the stream shall exist, without a group
             await self._server.call(("XGROUP", "DESTROY", stream, group))
-        await self._server.call(("SADD", keys.STREAMS, stream))
+        checked(await self._though_full(keys.STREAMS, "SADD", keys.STREAMS, stream))
 
     async def forget_stream(self, stream: str) -> None:
         await self._server.call(("SREM", keys.STREAMS, stream))
@@ -85,7 +83,7 @@ class RedisBus(Bus):
         found = await self._server.call(*(("EXISTS", name) for name in names))
         gone = [name for name, exists in zip(names, found, strict=True) if not exists]
         if gone:
-            await self._server.call(("SREM", keys.STREAMS, *gone))
+            await self._forget_gone(*gone)
         return sorted(name.decode() for name in names if name not in gone)
 
     async def trim_stream(self, stream: str, before: str, *, max_age_ms: int) -> int:
@@ -139,7 +137,7 @@ class RedisBus(Bus):
         names = (*_lease_and_state(partition), *_calls(partition), stream)
         dropped = bool(await self._server.script("drop_partition", names, keys.ACTIVITY_GROUP, CLOSED_KEPT_MS))
         if dropped:
-            await self.forget_stream(stream)
+            await self._forget_gone(stream)
         return dropped
 
     def last_words(self, partition: str, owner: str, suspect: str) -> None:
@@ -162,12 +160,8 @@ class RedisBus(Bus):
 
     async def beat(self, role: str, name: str, facts: Mapping[str, str], *, ttl_ms: int) -> None:
         key, value = keys.heartbeat(role, name), msgspec.msgpack.encode(dict(facts))
-        if self._beats.get(key) == value:  # a full server still prolongs what is there
-            (prolonged,) = await self._server.call(("PEXPIRE", key, ttl_ms))
-            if prolonged:
-                return
-        await self._server.call(("SET", key, value, "PX", ttl_ms), ("SADD", keys.registry(role), name))
-        self._beats[key] = value
+        checked(await self._though_full(key, "SET", key, value, "PX", ttl_ms))
+        checked(await self._though_full(keys.registry(role), "SADD", keys.registry(role), name))
 
     async def unbeat(self, role: str, name: str) -> None:
         await self._server.call(("DEL", keys.heartbeat(role, name)), ("SREM", keys.registry(role), name))
@@ -221,6 +215,18 @@ class RedisBus(Bus):
     async def lag(self, stream: str) -> Lag:
         behind, pending, oldest_ms = await self._server.script("lag", (stream,), keys.ACTIVITY_GROUP)
         return Lag(stream, None if behind < 0 else behind, pending, oldest_ms)
+
+    async def _though_full(self, key: str, *command: str | bytes | int) -> Reply:
+        """Run one small command that a full server would refuse; its own refusal is returned."""
+        return await self._server.try_run(lambda scripts: scripts.command("though_full", (key,), *command))
+
+    async def _forget_gone(self, *streams: str | bytes) -> None:
+        """Forget streams that are gone; one that was made again meanwhile stays known."""
+        await self._server.call(("SREM", keys.STREAMS, *streams))
+        found = await self._server.call(*(("EXISTS", stream) for stream in streams))
+        back = [stream for stream, exists in zip(streams, found, strict=True) if exists]
+        if back:
+            await self._server.call(("SADD", keys.STREAMS, *back))
 
     def _refuse_another_server(self, stream: str, run_id: str) -> None:
         if self._served.setdefault(stream, run_id) != run_id:

@@ -152,6 +152,11 @@ def is_missing_script(reply: Reply) -> bool:
     return isinstance(reply, refusals.NoScriptError)
 
 
+def is_existing_group(reply: Reply) -> bool:
+    """Whether a group was not made because it is there."""
+    return isinstance(reply, refusals.ResponseError) and str(reply).startswith("BUSYGROUP")
+
+
 def is_missing_group(reply: Reply) -> bool:
     """Whether a stream or its group was deleted, before a read or under it."""
     return isinstance(reply, refusals.ResponseError) and str(reply).startswith(("NOGROUP", "UNBLOCKED"))

@@ -20,6 +20,7 @@ USES: dict[str, tuple[str, ...]] = {
     "drop_partition": ("ids", "group"),
     "lag": ("ids", "group"),
     "last_id": ("ids", "group"),
+    "though_full": (),
 }
 """All scripts, with the files that stand before them."""
 
@@ -29,6 +30,7 @@ WHEN_FULL = {
     "last_words": "last_words",
     "suspect": "suspect",
     "close": "settle",
+    "though_full": "though_full",
 }
 """Scripts that a full server executes, and their files. `close` is a settle that adds nothing."""
 

@@ -16,7 +16,7 @@ from luthien_stream.bus.redis.links import (
     is_missing_script,
 )
 from luthien_stream.bus.redis.scripts import Scripts
-from luthien_stream.errors import BusUnavailable
+from luthien_stream.errors import BusError, BusUnavailable
 
 LINKS = 8
 """Commands of one process that may be on their way at once."""
@@ -68,7 +68,11 @@ class Server:
         return await self.run(lambda scripts: scripts.command(name, keys, *args))
 
     async def run(self, make: Callable[[Scripts], Command]) -> Reply:
-        """Run the script that `make` writes the command of, loaded first where the server does not know it."""
+        """Run the script that `make` writes the command of. Raises `BusError`."""
+        return checked(await self.try_run(make))
+
+    async def try_run(self, make: Callable[[Scripts], Command]) -> Reply:
+        """As `run`, but a refusal is returned. A script that the server does not know is loaded first."""
         if not self._loaded:
             await self.call(("PING",))  # connects, which loads them
         (reply,) = await self.try_call(make(self.scripts))
@@ -78,7 +82,7 @@ class Server:
             await self.connect(link)
             await self.drop(link)
             (reply,) = await self.try_call(make(self.scripts))
-        return checked(reply)
+        return reply
 
     def link(self) -> Link:
         """Return a new link for a loop of its own; `connect` before each call, `drop` at the end."""
@@ -95,7 +99,11 @@ class Server:
         if self._watch is None:
             self._look()
         if link.run_id not in self._loaded:
-            await self.scripts.load(link)
+            try:
+                await self.scripts.load(link)
+            except BusError:
+                await link.close()  # else it would pass for usable
+                raise
             self._loaded.add(link.run_id)
 
     async def drop(self, link: Link) -> None:

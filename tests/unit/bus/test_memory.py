@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from luthien_stream.bus import connect, keys
+from luthien_stream.bus.limits import DEAD_LETTERS_KEPT
 from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.bus.port import START, Settlement
 from luthien_stream.errors import BodyMissing, BusAmbiguous, BusFull
@@ -112,3 +113,13 @@ async def test_connect_makes_a_new_bus_each_time() -> None:
     first, second = connect("memory"), connect("memory")
     await first.append(IN, b"x")
     assert (len(await first.range(IN, START)), len(await second.range(IN, START))) == (1, 0)
+
+
+async def test_dead_letters_are_bounded() -> None:
+    """The newest are kept, as on a server."""
+    bus = MemoryBus()
+    for number in range(DEAD_LETTERS_KEPT + 2):
+        await bus.dead_letter({"event": b"%d" % number})
+    letters = await bus.dead_letters(count=DEAD_LETTERS_KEPT * 2)
+    assert len(letters) == DEAD_LETTERS_KEPT
+    assert letters[0][1] == {"event": b"2"}
