@@ -17,8 +17,10 @@ Path = tuple[str | int, ...]
 T = TypeVar("T")
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-WHERE = re.compile(r" - at `\$.*`$")
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+WRITTEN = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+WORD = 24
+"""Characters that are repeated of what was written."""
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -76,7 +78,7 @@ class Reading:
         fields = msgspec.structs.fields(kind) if msgspec.inspect.is_struct_type(kind) else None
         types = {field.encode_name: field.type for field in fields or ()}
         if fields is None and get_origin(kind) is not dict and kind is not Any:
-            self.complain(path, f"{_name(path)} is a mapping of keys; expected {_expected(kind)}")
+            self.complain(path, f"{_name(path)} is a mapping; expected {_expected(kind)}")
             return ()
         inner = get_args(kind)[1] if get_origin(kind) is dict else Any
         found: dict[str, tuple[str, yaml.Node, Any]] = {}
@@ -114,9 +116,8 @@ class Reading:
             return value
         try:
             msgspec.convert(value, kind)
-        except msgspec.ValidationError as error:
-            wrong = WHERE.sub("", str(error))
-            self.complain(path, f"{_name(path)}: {wrong}; expected {_expected(kind)}")
+        except msgspec.ValidationError:
+            self.complain(path, f"{_name(path)} is {_what(value, kind)}; expected {_expected(kind)}")
         return value
 
 
@@ -124,9 +125,20 @@ def _name(path: Path) -> str:
     return f"`{'.'.join(map(str, path))}`" if path else "the file"
 
 
+def _what(value: Any, kind: Any) -> str:
+    """What was written. Itself only where there is a choice of words, for else it may be a credential."""
+    if isinstance(value, str) and _is_choice(kind):
+        return repr(value[:WORD])
+    return next((name for written, name in WRITTEN.items() if isinstance(value, written)), "a value of another type")
+
+
+def _is_choice(kind: Any) -> bool:
+    return get_origin(kind) is Literal or any(map(_is_choice, get_args(kind)))
+
+
 def _expected(kind: Any) -> str:
     if msgspec.inspect.is_struct_type(kind):
-        return "keys " + ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+        return "the keys " + ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
     if get_origin(kind) is Literal:
         return " or ".join(map(repr, get_args(kind)))
     if get_origin(kind) is dict:
