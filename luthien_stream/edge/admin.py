@@ -25,7 +25,7 @@ _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def admin_token(data: Path) -> str:
     """Return the token of a data folder; make it, readable by its owner only, if there is none."""
     path = data / TOKEN_FILE
-    if not path.exists():
+    if not path.exists() or not path.read_text().strip():
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = data / f".{TOKEN_FILE}.{secrets.token_hex(4)}"
         draft.touch(mode=0o600)

@@ -44,12 +44,16 @@ def service_user() -> tuple[int, int] | None:
 
 
 def write_private(path: Path, text: str, user: tuple[int, int] | None = None) -> None:
-    """Write a file of mode 0600, for `user` if given. Raises `FileExistsError` rather than write over anything."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Write a file of mode 0600, for `user` if given, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
         if user is not None:
             os.fchown(file.fileno(), *user)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def discard_data(data: Path) -> None:
@@ -84,12 +88,15 @@ class Place:
 
     @property
     def password(self) -> str:
-        """The generated password. Raises `EmbeddedError` before `prepare`."""
+        """The generated password. Raises `EmbeddedError` before `prepare`, and for an empty one: that would open all."""
         path = self.folder / "password"
         try:
-            return path.read_text().strip()
+            password = path.read_text().strip()
         except OSError as error:
             raise EmbeddedError(f"{path} cannot be read ({error.strerror}): start luthien-stream first") from error
+        if not password:
+            raise EmbeddedError(f"{path} is empty: delete it to begin with new data; the old data is set aside")
+        return password
 
     def prepare(self) -> None:
         """Make the folders and the password. Data without its password is another instance's: it is set aside."""
@@ -104,6 +111,7 @@ class Place:
         except OSError as error:
             raise EmbeddedError(f"{error.filename}: {error.strerror}; name a folder of yours with --data") from error
         self._check_own(self.run)
+        _ = self.password  # raises where it is empty
 
     def make(self, folder: Path) -> None:
         """Make a folder that only the server's user (and root) can enter."""

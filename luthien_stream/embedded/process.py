@@ -95,7 +95,8 @@ class ServerProcess:
         end = time.monotonic() + deadline_s
         while not ready():
             if self.code is not None:
-                raise EmbeddedError(self._complaint(f"ended with code {self.code} instead of starting"))
+                hint = f"if its data is damaged, move {self._place.data} away and start again"
+                raise EmbeddedError(self._complaint(f"ended with code {self.code} instead of starting: {hint}"))
             if time.monotonic() > end:
                 self.kill()
                 raise EmbeddedError(self._complaint(f"did not answer within {deadline_s:g} s"))

@@ -103,3 +103,5 @@ def test_the_admin_token_is_for_its_owner_only(tmp_path: Path) -> None:
     assert len(token) > 30
     assert admin_token(tmp_path / "data") == token
     assert (tmp_path / "data" / "admin-token").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "data" / "admin-token").write_text("")
+    assert len(admin_token(tmp_path / "data")) > 30, "an empty token would let everybody in"

@@ -147,6 +147,14 @@ async def test_data_without_its_password_is_set_aside(valkey: EmbeddedValkey) ->
     assert (valkey.place.home / "data.old").is_dir()
 
 
+async def test_an_empty_password_gets_one_line(server: Server) -> None:
+    """A server without one would let everybody in; the old data is kept."""
+    await server.stop()
+    (server.place.folder / "password").write_text("")
+    with pytest.raises(EmbeddedError, match="password is empty: delete it to begin with new data"):
+        await server.start()
+
+
 async def test_half_made_data_never_counts(tmp_path: Path) -> None:
     """An initdb that was cut off is begun again."""
     postgres = EmbeddedPostgres(tmp_path / "data" / "postgres")
