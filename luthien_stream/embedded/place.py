@@ -88,7 +88,7 @@ class Place:
 
     @property
     def password(self) -> str:
-        """The generated password. Raises `EmbeddedError` before `prepare`, and for an empty one: that would open all."""
+        """The generated password. Raises `EmbeddedError` before `prepare`, and for an empty one."""
         path = self.folder / "password"
         try:
             password = path.read_text().strip()
