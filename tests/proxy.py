@@ -1,8 +1,9 @@
-"""A proxy before a Redis server that loses a reply, or keeps requests back and sends them on much later."""
+"""A proxy before a Redis server that loses or withholds a reply, or keeps requests back and sends them on later."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +16,7 @@ class Proxy:
         self._path = folder / "proxy.sock"
         self.url = urlunsplit(self._server._replace(path=str(self._path)))
         self._pairs: list[_Pair] = []
+        self._trap = _Trap()
 
     async def __aenter__(self) -> Proxy:
         self._listener = await asyncio.start_unix_server(self._accept, self._path)
@@ -36,6 +38,11 @@ class Proxy:
         for pair in self._pairs:
             pair.held = []
 
+    def withhold_reply(self, to: re.Pattern[bytes]) -> asyncio.Event:
+        """Execute the next such request, but never reply on its connection again. The event is set when it is done."""
+        self._trap.pattern, self._trap.executed = to, asyncio.Event()
+        return self._trap.executed
+
     async def release(self) -> None:
         """Send the requests on that were kept back, and wait until the server has answered."""
         for pair in self._pairs:
@@ -46,15 +53,35 @@ class Proxy:
                 await pair.answered.wait()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pair = _Pair(writer, *await asyncio.open_unix_connection(self._server.path))
+        pair = _Pair(self._trap, writer, *await asyncio.open_unix_connection(self._server.path))
         pair.tasks = [asyncio.create_task(pair.requests(reader)), asyncio.create_task(pair.replies())]
         self._pairs.append(pair)
 
 
+class _Trap:
+    """Catches the first connection that sends what it waits for."""
+
+    def __init__(self) -> None:
+        self.pattern: re.Pattern[bytes] | None = None
+        self.executed = asyncio.Event()
+
+    def catches(self, data: bytes) -> bool:
+        if self.pattern is None or not self.pattern.search(data):
+            return False
+        self.pattern = None
+        return True
+
+
 class _Pair:
     def __init__(
-        self, client: asyncio.StreamWriter, from_server: asyncio.StreamReader, server: asyncio.StreamWriter
+        self,
+        trap: _Trap,
+        client: asyncio.StreamWriter,
+        from_server: asyncio.StreamReader,
+        server: asyncio.StreamWriter,
     ) -> None:
+        self.trap = trap
+        self.caught: asyncio.Event | None = None
         self.client, self.from_server, self.server = client, from_server, server
         self.losing = False
         self.held: list[bytes] | None = None
@@ -66,12 +93,16 @@ class _Pair:
             if self.held is not None:
                 self.held.append(data)
                 self.client.close()
-            else:
-                self.server.write(data)
+                continue
+            if self.trap.catches(data):
+                self.caught = self.trap.executed
+            self.server.write(data)
 
     async def replies(self) -> None:
         while data := await self.from_server.read(1 << 16):
-            if self.losing:
+            if self.caught is not None:
+                self.caught.set()
+            elif self.losing:
                 self.answered.set()
                 self.client.close()
             else:

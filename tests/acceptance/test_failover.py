@@ -13,66 +13,22 @@ from typing import Any
 import psutil
 import pytest
 
-from luthien_stream.bus import connect
-from luthien_stream.bus.keys import partition
-from luthien_stream.core.partition import PARTITIONS, partition_of
+from luthien_stream.core.partition import partition_of
 from luthien_stream.testing.provider import FakeProvider
-from tests.acceptance.clients import Received, ask_all, body
+from tests.acceptance.clients import Received, ask_all
+from tests.acceptance.fleet import HOLD, PASS, STREAMS, check, owners, requests, spread, undisturbed
 from tests.acceptance.gateway import Gateway, kill
 from tests.wait import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
-STREAMS, ROUNDS = 32, 10
+ROUNDS = 10
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-PASS = [{"use": "noop"}]
-HOLD = [{"use": "string_replace", "with": {"replace": [["bravo", "BRAVO"], ["delta 3 echo", "<<>>"]]}}]
 
 
 @pytest.fixture
 async def provider() -> AsyncIterator[FakeProvider]:
     async with FakeProvider() as fake:
         yield fake
-
-
-def requests() -> list[tuple[str, dict[str, Any]]]:
-    """Half of them in each format, each with bytes of its own."""
-    formats = ("anthropic_messages", "openai_chat")
-    models = ("claude/text-300@20", "gpt/text-300@20")
-    return [(formats[i % 2], body(models[i % 2], said=f"stream {i}")) for i in range(STREAMS)]
-
-
-async def undisturbed(gateway: Gateway) -> list[bytes]:
-    """What each client gets when nothing happens."""
-    calm: list[Received] = []
-    await ask_all(gateway.url, requests(), calm)
-    assert [one.broken for one in calm] == [""] * STREAMS
-    return [one.body for one in calm]
-
-
-async def owners(gateway: Gateway) -> dict[int, str]:
-    """Which worker owns which partition, as the log says."""
-    bus = connect(gateway.instance.redis)
-    try:
-        stage = await stage_of(gateway)
-        return {p: await bus.lease_holder(partition(stage, p)) for p in range(PARTITIONS)}
-    finally:
-        await bus.close()
-
-
-async def stage_of(gateway: Gateway) -> str:
-    """The stage that the workers serve."""
-    bus = connect(gateway.instance.redis)
-    try:
-        facts = await bus.alive("worker")
-        return next(iter(facts.values()))["stages"].split(",")[0]
-    finally:
-        await bus.close()
-
-
-async def spread(gateway: Gateway) -> bool:
-    """Whether two workers share the partitions."""
-    held = (await owners(gateway)).values()
-    return len(set(held)) == 2 and all(held)
 
 
 async def disturbed(gateway: Gateway, sign: int, *, after: int) -> tuple[list[Received], int]:
@@ -98,13 +54,6 @@ async def disturbed(gateway: Gateway, sign: int, *, after: int) -> tuple[list[Re
         kill(worker, signal.SIGCONT)
     await running
     return got, sum(partition_of(one.call_id) in lost and one.between(start, end) for one in got)
-
-
-def check(got: list[Received], calm: list[bytes]) -> None:
-    """Every client has the bytes of the undisturbed run, and a clean end."""
-    for i, (one, want) in enumerate(zip(got, calm, strict=True)):
-        assert one.broken == "", f"stream {i} ({one.call_id}): {one.broken}"
-        assert one.body == want, f"stream {i} ({one.call_id}) differs"
 
 
 @pytest.mark.parametrize("pipeline", [PASS, HOLD], ids=["noop", "holds-text"])
