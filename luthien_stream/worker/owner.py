@@ -72,8 +72,8 @@ class Owner:
         side: list[asyncio.Task[None]] = []
         try:
             async with self._bus.reader() as reader:
-                await self._rebuild()
                 side = [asyncio.create_task(self._guard(each)) for each in (self._hurry, self._sweep)]
+                await self._rebuild()
                 await self._serve(reader)
         except (Fenced, TurnsLost) as error:
             self.lost = True
@@ -104,6 +104,8 @@ class Owner:
             for entry in page:
                 await self._take(entry)
             await self._settle_rest()
+        if self.lost:
+            raise Fenced  # what was not read may have decided already
         self.position = max(self.position, acquired.tail, key=order) if acquired.tail != START else START
         partition.finish_rebuild()
         await self._settle_rest()
@@ -204,14 +206,15 @@ class Owner:
                 await self._settle_rest()
 
     async def _sweep(self) -> None:
-        """Reap, give credit to silent calls, spill and trim."""
+        """Reap, give credit to silent calls, spill and trim; in a rebuild only trim."""
         spilled = self._clock.now_us()
         while True:
             await self._clock.sleep(self._limits.sweep_s)
             now = self._clock.now_us()
-            self.partition.forget_closed(now - int(self._limits.closed_s * 1e6))
-            if reap(self.partition, self._station.presence, now, self._limits) or self.partition.credit_silent():
-                self._due.set()
+            if self.partition.rebuilt:
+                self.partition.forget_closed(now - int(self._limits.closed_s * 1e6))
+                if reap(self.partition, self._station.presence, now, self._limits) or self.partition.credit_silent():
+                    self._due.set()
             if now - spilled >= self._limits.spill_every_s * 1e6:
                 spilled = now
                 with suppress(BusUnavailable, BusAmbiguous, BusFull):

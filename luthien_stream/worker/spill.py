@@ -1,7 +1,7 @@
 """Keeping the log short: what old open calls need moves to lists of their own, then the stream is trimmed.
 
-Otherwise one held call would pin a partition's stream, and a takeover would read all of it. Never during a rebuild: a
-new owner would move a call's start past what its reader has not seen.
+Otherwise one held call would pin a partition's stream, and a takeover would read all of it. Nothing is spilled during a
+rebuild: a new owner would move a call's start past what its reader has not seen.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class Spill:
     async def run(self, now: int, cursor: str, taken: int) -> None:
         """Spill and trim once. `now` in microseconds, `cursor` as settled, `taken` entries read so far.
 
-        A full server refuses to spill, but not to trim.
+        A full server refuses to spill, but not to trim. A rebuild may do the same.
         """
         try:
-            await self._spill(now, cursor, taken)
+            if self._partition.rebuilt:
+                await self._spill(now, cursor, taken)
         except BusFull:
             log.warning("spill_refused", partition=self._partition.key)
         refs = [call.body_ref for call in self._partition.calls.values() if call.body_ref]

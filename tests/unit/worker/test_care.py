@@ -251,3 +251,21 @@ async def test_a_full_server_is_still_trimmed() -> None:
     hands.bus.maxmemory = 0
     await wait_until(lambda: hands.ended("b"))
     await hands.close()
+
+
+async def test_a_takeover_on_a_full_server_trims() -> None:
+    """A rebuild that cannot settle makes the room itself: what no open call needs goes."""
+    hands = Hands(MemoryBus())
+    await hands.acquire("w1")
+    await hands.send(request("a"))
+    last = await hands.send(*answer("a", [b"x"]))
+    await wait_until(lambda: hands.ended("a"))
+    hands.kill()
+    second = await hands.send(request("b"), *answer("b", [b"y"]))
+    hands.bus.maxmemory = 1
+    await hands.acquire("w2")
+    await wait_until(lambda: [entry.id for entry in hands.bus.peek(hands.stream, "0-0", 10)] == [last, second])
+    hands.bus.maxmemory = 0
+    await wait_until(lambda: hands.ended("b"))
+    assert hands.frames("b") == [b"y|0"]
+    await hands.close()
