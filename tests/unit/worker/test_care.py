@@ -82,6 +82,21 @@ async def test_poison_costs_its_own_call_only() -> None:
     await hands.close()
 
 
+async def test_poison_among_entries_that_were_settled() -> None:
+    """What an earlier owner survived may end the next one: it is found below the cursor too."""
+    hands = Hands(MemoryBus(), make=lambda: Toy(crash))
+    await hands.acquire("w", make=Toy)
+    await hands.send(request("bad"), request("good"))
+    last = await hands.send(*answer("bad", [b"a", b"X"], end=False), *answer("good", [b"b"], end=False))
+    await wait_until(lambda: hands.bus.data.partition(hands.key).cursor >= last)
+    hands.kill()
+    await hands.send(ResponseCompleted(call="good", n=3, lane="original"))
+    assert await crash_until_closed(hands, "bad", "good") <= 5
+    assert error_of(hands, "bad") == "poison"
+    assert (hands.frames("good"), type(hands.lane("good")[-1])) == ([b"b|0"], ResponseCompleted)
+    await hands.close()
+
+
 async def test_a_convicted_call_is_cut_at_once() -> None:
     """What the watchdog left as last words is not run a second time."""
     hands = Hands(MemoryBus(), make=lambda: Toy(crash))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from luthien_stream.bus.memory import MemoryBus
+from luthien_stream.bus.port import Entry
 from luthien_stream.core.program import Want
 from luthien_stream.events import pack
 from luthien_stream.events.log import AnyEvent, ApprovalDecided, ChunkReceived, EffectRecorded, ResponseCompleted
@@ -101,4 +102,42 @@ async def test_a_stored_body_lives_as_long_as_its_call() -> None:
     await wait_until(lambda: hands.ended("c"))
     assert seen == [body, body]
     assert isinstance(hands.lane("c")[-1], ResponseCompleted)
+    await hands.close()
+
+
+async def test_nothing_is_spilled_during_a_rebuild() -> None:
+    """The new owner trims, but leaves a call where it begins until it has read the log; a kill there harms nothing."""
+
+    class Slow(MemoryBus):
+        """Reads wait while they are told to; trims are counted."""
+
+        reading, trims = asyncio.Event(), 0
+
+        async def range(self, stream: str, after: str, upto: str = "+", *, count: int = 1000) -> list[Entry]:
+            await self.reading.wait()
+            return await super().range(stream, after, upto, count=count)
+
+        async def trim(self, partition: str, owner: str, *, max_age_ms: int) -> int:
+            self.trims += 1
+            return await super().trim(partition, owner, max_age_ms=max_age_ms)
+
+    bus = Slow()
+    bus.reading.set()
+    hands = Hands(bus)
+    await hands.acquire("w1")
+    first = await hands.send(request("c"))
+    await hands.send(*answer("c", [b"J", b"A"]))
+    await wait_until(lambda: len(hands.lane("c")) == 3)
+    for worker in ("w2", "w3"):
+        hands.kill()
+        bus.reading.clear()
+        await hands.acquire(worker, limits=msgspec.structs.replace(QUICK, spill_age_s=0.0))
+        before = bus.trims
+        await wait_until(lambda before=before: bus.trims > before + 2)  # type: ignore[misc]
+        found = bus.data.partition(hands.key)
+        assert (found.spills, found.open["c"].first) == ({}, first)
+    bus.reading.set()
+    await hands.send(ApprovalDecided(call="c", key="0/response/1", decision="allow"), src="console:1")
+    await wait_until(lambda: hands.ended("c"))
+    assert (hands.judged, len(hands.frames("c"))) == (1, 2)
     await hands.close()
