@@ -21,7 +21,7 @@ from luthien_stream.worker.effects import Effects
 from luthien_stream.worker.feed import Feed
 from luthien_stream.worker.ids import rebuild_from
 from luthien_stream.worker.partition import Partition
-from luthien_stream.worker.patience import sure
+from luthien_stream.worker.patience import FIRST_PAUSE_S, sure
 from luthien_stream.worker.reap import reap
 from luthien_stream.worker.spill import Spill
 from luthien_stream.worker.station import Station
@@ -127,6 +127,7 @@ class Owner:
                 raise
             except BusError as error:
                 log.info("bus_read_failed", partition=self.key, error=type(error).__name__)
+                await self._clock.sleep(FIRST_PAUSE_S)
                 await self._recover()
                 continue
             for entry in entries:

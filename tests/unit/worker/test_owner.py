@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
 from luthien_stream.bus.memory import MemoryBus
+from luthien_stream.bus.memory.reader import MemoryReader
+from luthien_stream.bus.port import Entry
+from luthien_stream.errors import BusUnavailable
 from luthien_stream.events.log import ApprovalDecided, ResponseCompleted, ResponseFailed
 from tests.unit.worker.toys import Hands, answer, request
 from tests.wait import wait_until
@@ -119,3 +123,25 @@ async def test_a_fault_of_a_program_ends_its_call_only(hands: Hands) -> None:
     assert isinstance(last, ResponseFailed)
     assert last.error == "worker_error"
     assert isinstance(hands.lane("b")[-1], ResponseCompleted)
+
+
+async def test_a_log_that_cannot_be_read_is_not_asked_in_a_hot_loop() -> None:
+    """A server that answers commands but takes no more readers is tried again after a pause."""
+    tries = 0
+
+    class Deaf(MemoryReader):
+        async def read(self, positions: Mapping[str, str], *, count: int = 64, block_ms: int = 1000) -> list[Entry]:
+            nonlocal tries
+            tries += 1
+            raise BusUnavailable
+
+    class Busy(MemoryBus):
+        def reader(self) -> MemoryReader:
+            return Deaf(self)
+
+    hands = Hands(Busy())
+    await hands.acquire("w1")
+    until = asyncio.get_running_loop().time() + 0.4
+    await wait_until(lambda: asyncio.get_running_loop().time() > until)
+    assert 1 < tries < 12
+    await hands.close()
