@@ -55,15 +55,21 @@ class LeaseThread:
 
     def stop(self) -> None:
         """End the thread; the leases run out unless they are released."""
-        if self._loop is not None and self._task is not None:
+        if self._loop is not None and self._task is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._task.cancel)
+        self.join()
+
+    def join(self) -> None:
+        """Wait until the thread has ended."""
         self._thread.join()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._renew())
         self._ready.set()
-        await asyncio.gather(self._task, return_exceptions=True)
+        (ended,) = await asyncio.gather(self._task, return_exceptions=True)
+        if isinstance(ended, Exception):
+            log.error("lease_renewal_failed", worker=self._worker, exc_info=ended)
 
     async def _renew(self) -> None:
         bus = self._connect()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.memory import MemoryBus
@@ -93,6 +94,20 @@ async def test_leases_survive_a_blocked_loop(bus: MemoryBus) -> None:
     time.sleep(0.6)  # noqa: ASYNC251 - the loop is blocked on purpose
     assert bus.data.partition("s:0").holder(bus.now_ms()) == "w1"
     await asyncio.to_thread(thread.stop)
+
+
+def test_renewals_that_end_are_not_silent() -> None:
+    """Whatever ends the thread is logged: without it the worker would lose its partitions again and again."""
+
+    class Broken(MemoryBus):
+        async def renew(self, partition: str, owner: str, worker: str, *, lease_ms: int) -> bool:
+            raise ValueError("a fault")
+
+    with capture_logs() as logs:
+        thread = LeaseThread(Broken, {"s:0": "1:x"}, "w1", 0.03)
+        thread.start()
+        thread.join()
+    assert [line["event"] for line in logs] == ["lease_renewal_failed"]
 
 
 def test_a_stall_leaves_its_name_and_ends_the_process() -> None:
