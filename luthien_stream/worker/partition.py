@@ -195,11 +195,13 @@ class Partition:
 
     def _cut(self, call: OpenCall, doom: Doom) -> None:
         now = self._now()
+        self._watch.running = (self.key, call.id, START)
         try:
             call.cut(doom, self.stage, now)
         except Exception as error:  # noqa: BLE001 - a program's fault costs its own call only
             self._broke(call, error)
             call.end(doom.reason, doom.message, self.stage, now)
+        self._watch.running = None
 
     # what comes out
     def turn(self) -> Turn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from hashlib import sha256
 
@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from luthien_stream.bus.memory import MemoryBus
+from luthien_stream.bus.port import START
 from luthien_stream.core.digest import EMPTY, chain
+from luthien_stream.core.stagecall import Doom
 from luthien_stream.events import pack
 from luthien_stream.events.log import (
     AnyEvent,
@@ -22,8 +24,10 @@ from luthien_stream.events.log import (
     ResponseFailed,
 )
 from luthien_stream.worker.clock import SystemClock
+from luthien_stream.worker.partition import Partition
 from luthien_stream.worker.poison import Suspect, read_suspect
 from luthien_stream.worker.presence import Presence
+from luthien_stream.worker.stall import Running, Watch
 from tests.unit.worker.toys import EDGE, QUICK, Hands, Toy, answer, request
 from tests.wait import wait_until
 
@@ -108,6 +112,23 @@ async def test_a_convicted_call_is_cut_at_once() -> None:
     await wait_until(lambda: hands.ended("bad", "good"))
     assert error_of(hands, "bad") == "poison"
     await hands.close()
+
+
+def test_the_watchdog_sees_what_ends_a_call() -> None:
+    """A policy may loop in its last words too; the call is named while they run."""
+    watch, seen = Watch(), list[Running | None]()
+
+    class Last(Toy):
+        def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
+            seen.append(watch.running)
+            return super().cut(reason, message)
+
+    partition = Partition("s", 0, Last, now=SystemClock().now_us, watch=watch, seen_every=1)
+    partition.take("1-0", f"edge:{EDGE}", [request("c")])
+    partition.finish_rebuild()
+    partition.doom(partition.calls["c"], Doom("deadline", "too late"))
+    assert partition.turn().closed == ["c"]
+    assert (seen, watch.running) == ([("s:0", "c", START)], None)
 
 
 def test_a_suspect_is_counted_by_event() -> None:
