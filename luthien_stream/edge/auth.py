@@ -54,10 +54,13 @@ def provider_headers(provider: Provider, format: FormatName, caller: Caller) -> 
     return []
 
 
+_SCHEMES = frozenset({"bearer", "basic", "token"})
+
+
 def secret_of(value: str) -> str:
-    """The secret in a credential header's value: what follows `Bearer`, `Basic` and the like."""
+    """The secret in a credential's value: what follows `Bearer`, `Basic` or `Token`, else the whole."""
     scheme, space, rest = value.strip().partition(" ")
-    return rest.strip() if space and scheme.isalpha() else value.strip()
+    return rest.strip() if space and scheme.lower() in _SCHEMES else value.strip()
 
 
 def _gateway_key(keys: tuple[Key, ...], headers: Mapping[str, str]) -> tuple[str, str | None]:

@@ -24,13 +24,23 @@ HIDDEN = b"[gateway credential]"
 SHORTEST = 8
 """Characters from which a secret is searched for as such; a shorter one only as a whole JSON string."""
 _NAME = re.compile(
-    r"authorization|api[-_]?key|(^|[-_])token$|secret|cookie|password|credential|luthien-key|^key$|^sig(nature)?$", re.I
-)
-_SUSPECT = re.compile(
-    rb'"[\w-]*(?:authorization|api[-_]?key|token|secret|cookie|password|credential|headers|key|sig(?:nature)?)[\w-]*"\s*:'
-    rb'|://[^/"\s@]*@',
+    r"authorization|api[-_]?key|(^|[-_])token$|secret|cookie|passw(or)?d|credential|luthien-key|^key$|^sig(nature)?$"
+    r"|private[-_]?key|access[-_]?key|(^|[-_])(auth|jwt|pwd)$",
     re.I,
 )
+_SUSPECT = re.compile(
+    rb'"[\w-]*(?:authorization|token|secret|cookie|passw(?:or)?d|credential|headers|key|sig(?:nature)?|auth|jwt|pwd)[\w-]*"'
+    rb'\s*:|://[^/"\s@]*@',
+    re.I,
+)
+_RECORDED = re.compile(
+    r"(accept|content|anthropic|openai|x-stainless|x-claude|x-codex|sec|x-forwarded)(-.*)?|user-agent|host|origin|referer"
+    r"|http-referer|x-title|x-app|originator|version|date|via|forwarded|connection|cache-control|pragma|priority|expect"
+    r"|transfer-encoding|traceparent|tracestate|x-request-id|x-client-request-id|x-session-id|session-id|thread-id"
+    r"|conversation-id|idempotency-key|x-luthien-(?!key).*|retry-after",
+    re.I,
+)
+"""Request headers whose values are published; anybody may send a secret in a header of any other name."""
 _USERINFO = re.compile(r"://([^/@\s]+)@")
 _TALK = frozenset({"messages", "system"})
 """Fields whose text is the conversation: only URLs with a user in them are credentials there."""
@@ -115,6 +125,13 @@ def keep_headers(vault: Vault, headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if is_credential(name):
             vault.keep(secret_of(value))
+            vault.keep(value.strip().partition(" ")[2])  # behind a scheme that `secret_of` does not know
+
+
+def shown_headers(vault: Vault, headers: Iterable[Header]) -> tuple[Header, ...]:
+    """A request's headers as they may be published: the values of known names only."""
+    masked = vault.mask_headers(headers)
+    return tuple((name, value if _RECORDED.fullmatch(name) else "[not recorded]") for name, value in masked)
 
 
 def cut_query(vault: Vault, query: str) -> str:

@@ -13,7 +13,7 @@ from luthien_stream.config.model import Auth, FormatName
 from luthien_stream.core.lens import Lens, Request
 from luthien_stream.edge import auth
 from luthien_stream.edge.asked import Asked, Published
-from luthien_stream.edge.credentials import Vault, cut_body, cut_query, keep_headers
+from luthien_stream.edge.credentials import Vault, cut_body, cut_query, keep_headers, shown_headers
 from luthien_stream.edge.doors import check_options
 from luthien_stream.edge.refusals import OptionClosed, Refusal, RequestInvalid, TooLarge
 from luthien_stream.edge.routing import Route, Router
@@ -144,7 +144,7 @@ def _published(vault: Vault, query: str, headers: tuple[Header, ...], view: Requ
     shown_query, body = cut_query(vault, query), cut_body(vault, view.body)
     return Published(
         query=shown_query,
-        headers=vault.mask_headers(headers),
+        headers=shown_headers(vault, headers),
         body=body,
         client=vault.mask_text(by_name.get("user-agent", "")),
         session=vault.mask_text(session_of(by_name, view.get)),

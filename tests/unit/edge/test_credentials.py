@@ -12,6 +12,7 @@ from luthien_stream.edge.credentials import (
     cut_query,
     is_credential,
     keep_headers,
+    shown_headers,
     without_credentials,
 )
 
@@ -41,6 +42,26 @@ def test_headers_are_published_without_their_secrets() -> None:
     assert CANARY not in str(shown)
     assert dict(shown)["cookie"] == "[credential]"
     assert dict(shown)["authorization"].startswith("Bearer luthien-credential-")
+
+
+def test_values_of_unknown_headers_are_not_published() -> None:
+    """A secret may come in a header of any name; only names that are known to hold none show their value."""
+    vault = Vault()
+    headers = {"x-corp-pass": CANARY, "anthropic-beta": "tools", "x-jwt": CANARY, "authorization": f"Odd {CANARY}"}
+    keep_headers(vault, headers)
+    shown = dict(shown_headers(vault, headers.items()))
+    assert CANARY not in str(shown)
+    assert shown["anthropic-beta"] == "tools"
+    assert shown["x-corp-pass"] == "[not recorded]"
+
+
+def test_a_password_of_several_words_is_cut_whole() -> None:
+    """A first word that is no known scheme belongs to the secret."""
+    body = json.dumps({"password": "hunter two three", "private_key": CANARY, "messages": []}).encode()
+    shown = cut_body(Vault(), body)
+    assert b"hunter" not in shown
+    assert b"three" not in shown
+    assert CANARY.encode() not in shown
 
 
 def test_a_query_is_published_without_its_secrets() -> None:
