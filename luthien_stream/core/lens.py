@@ -43,9 +43,11 @@ class Request(Protocol):
     @property
     def body(self) -> bytes:
         """The bytes for the provider."""
+
     @property
     def changed(self) -> bool:
         """True after an edit that changed something."""
+
     @property
     def model(self) -> str: ...
     @property
@@ -55,14 +57,18 @@ class Request(Protocol):
     @property
     def choices(self) -> int:
         """How many answers are asked for (`n`), 1 if not said."""
+
     @property
     def messages(self) -> Sequence[Any]:
         """A read-only view in OpenAI chat form, whatever the wire."""
+
     @property
     def tools(self) -> Sequence[Any]:
         """A read-only view in OpenAI chat form."""
+
     def get(self, field: str) -> Any:
         """A top-level field of the body, parsed; None if absent."""
+
     def parts(self) -> Sequence[RequestPart]: ...
     def set(self, field: str, value: Any) -> Request: ...
     def set_model(self, model: str) -> Request: ...
@@ -124,20 +130,27 @@ class Lens(Protocol):
 
     def decoder(self, sees: Kinds) -> Decoder:
         """For a streamed answer. Kinds outside `sees` that need gathering flow by frame by frame."""
+
     def framer(self, decoder: Decoder) -> Framer: ...
     def body_decoder(self) -> Decoder:
         """For an unstreamed answer: `frame(body)` gives all events."""
+
     def body_framer(self, decoder: Decoder) -> Framer: ...
     def request(self, body: bytes) -> Request:
         """Read a request. Raises `ClientError` with a message for the client where it cannot be read."""
+
     def checker(self) -> Checker: ...
     def refusal(self, request: Request, text: str, call: str) -> list[bytes]:
         """A whole, well-formed assistant turn that says `text`: frames, or one body if the request is not streamed."""
+
     def error_body(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
         """An HTTP error body in the format's dialect."""
+
     def error_frame(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
         """An error inside a stream that has begun, in the format's dialect."""
+
     def keepalive(self) -> bytes:
         """A frame that means nothing, for a silent stream."""
+
     def usage_of(self, frames: Iterable[bytes]) -> dict[str, Any] | None:
         """Token counts in a recorded lane, None if it has none."""
