@@ -67,9 +67,8 @@ class Feed:
         await sure(self._clock, lambda: self._bus.suspect(self._partition.key, self._owner, ""))
 
     async def suspect(self, call: str, entry: str) -> None:
-        """Write down what is run next."""
-        self._suspect = self._suspect.again(call, entry)
-        text = self._suspect.text()
+        """Write down what is run next, counted from what the last owner left: an entry may hold many of its events."""
+        text = self._suspect.again(call, entry).text()
         await sure(self._clock, lambda: self._bus.suspect(self._partition.key, self._owner, text))
 
     async def entry(self, entry: Entry) -> None:

@@ -234,5 +234,7 @@ class Owner:
 
     async def _give_up(self) -> None:
         with suppress(BusError):
+            if self._feed.careful:
+                await self._bus.suspect(self.key, self.token, "")  # what was run last has ended nobody
             await self._bus.release(self.key, self.token)
         log.info("partition_released", partition=self.key)
