@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from luthien_stream.bus.memory import MemoryBus
+from luthien_stream.bus.port import Settled, Settlement
 from luthien_stream.config.model import Provider
 from luthien_stream.core.accept import TERMINALS
 from luthien_stream.core.lens import Request
@@ -353,6 +354,33 @@ async def test_a_stage_that_says_nothing_is_given_up_with_a_typed_error() -> Non
         abort = await rig.one(got.call, log.ResponseAborted)
         assert (abort.n, abort.reason, abort.lane) == (-1, "no_progress", "original")
         assert not rig.provider.requests
+
+
+async def test_outputs_that_are_lost_without_a_trace_end_in_a_typed_error() -> None:
+    """The inbox is deleted with the end of a call in it: no ordinal shows it, the watchdog does."""
+
+    class Forgetful(MemoryBus):
+        """Deletes the inbox that a terminal event has just been written to."""
+
+        def settle_now(self, partition: str, settlement: Settlement) -> Settled:
+            settled = super().settle_now(partition, settlement)
+            for inbox, _ in settlement.outputs if settlement.closed else ():
+                self.data.streams.pop(inbox, None)
+            return settled
+
+    async with running(pipeline=Pipeline.of(PassOn()), bus=Forgetful()) as rig:
+        asking = asyncio.create_task(rig.ask("text-50"))
+        await wait_until(
+            lambda: bool(rig.bus.data.partitions) and any(p.closed for p in rig.bus.data.partitions.values())
+        )
+        now, wall = time.monotonic(), time.time_ns() // 1000
+        rig.edge.watch.look(now, wall)
+        assert not asking.done()
+        rig.edge.watch.look(now + 61, wall)
+        got = await asking
+        assert got.broken
+        assert b"event: error" in got.body
+        assert b"message_stop" not in got.body
 
 
 @WAYS
