@@ -179,7 +179,9 @@ class Edge:
         logger.info("request_refused", call=id, error=refusal.error, status=refusal.status, path=request.path)
         if refusal.recorded and not self.admission.closed_because:
             # Its body and headers may hold credentials that could not be found: they are not published.
-            received = log.RequestReceived(call=id, edge=self.id, slip=Slip(), format=format, path=request.path)
+            received = log.RequestReceived(
+                call=id, edge=self.id, slip=Slip(), format=format, path=request.path, model=refusal.model
+            )
             Line(id, self.outboxes.copies).put(received)
             line = Line(id, self.outboxes.notes)
             line.put(

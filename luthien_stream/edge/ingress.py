@@ -50,9 +50,13 @@ class Ingress:
         caller = auth.authenticate(self._auth, by_name)
         lens = self._lenses[format]
         view = _parsed(lens, await _body(request))
-        if self._guard is not None:
-            _unguarded(self._guard, format, view)
-        route = self._router.route(view.model, format)
+        try:
+            if self._guard is not None:
+                _unguarded(self._guard, format, view)
+            route = self._router.route(view.model, format)
+        except Refusal as refusal:
+            refusal.model = view.model
+            raise
         credential = auth.provider_headers(route.provider, format, caller)
         vault, query = Vault(), request.rel_url.raw_query_string
         return Asked(

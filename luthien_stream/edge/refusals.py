@@ -11,6 +11,8 @@ class Refusal(ClientError):
     error = "request_invalid"
     retry_after: int | None = None
     """Seconds, for the header of that name."""
+    model = ""
+    """What was asked for, where that much could be read."""
     recorded = True
     """Whether it is written to the log: what an unknown sender can cause without end is not."""
 

@@ -86,6 +86,7 @@ async def test_an_unknown_model_is_404_once_models_are_given(format: str) -> Non
         got = await rig.ask("gpt-none", format)
         assert got.status == 404
         assert "/v1/models" in error_of(got, format)["message"]
+        assert (await rig.one(got.call, log.RequestReceived)).model == "gpt-none"
         await works(rig, format)
 
 
