@@ -86,7 +86,7 @@ def test_no_end_leaves_a_process_and_every_start_finds_its_data(tmp_path: Path) 
     """Ctrl-C ends it in order with exit code 0; SIGKILL takes all descendants along; locks are no obstacle after it."""
     with UpProcess(tmp_path, POLICED) as up:
         assert up.ask("Hello") == "HELLO"
-        eventually(lambda: len(up.calls()) == 1, "the call is recorded")
+        eventually(lambda: [call["delivered"] for call in up.calls()] == ["complete"], "the call is recorded whole")
         before = up.calls()
         assert up.stop(signal.SIGINT) == 0
         assert not (up.data / "instance.json").exists()
