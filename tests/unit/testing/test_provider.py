@@ -141,6 +141,26 @@ async def test_a_client_that_goes_is_noticed(provider: FakeProvider, http: aioht
     await wait_until(lambda: provider.requests[0].ended == "gone")
 
 
+async def test_a_write_to_a_client_that_goes_is_no_error(
+    provider: FakeProvider, http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its connection is closing when the next frame is written: it is gone, and nothing is logged."""
+    provider.pause()
+    request = asyncio.create_task(http.post(provider.url + CHAT, json=asked("text-5")))
+    await wait_until(lambda: len(provider.requests) == 1)
+    runner = provider._runner
+    assert runner is not None
+    assert runner.server is not None
+    (connection,) = runner.server.connections
+    assert connection.transport is not None
+    provider.resume()
+    connection.transport.close()
+    with pytest.raises(aiohttp.ClientError):
+        await request
+    assert provider.requests[0].ended == "gone"
+    assert caplog.messages == []
+
+
 async def test_models_and_token_counts(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
     """The small endpoints answer in both shapes."""
     async with http.get(provider.url + "/v1/models") as response:
