@@ -1,4 +1,4 @@
-"""The activity role: brings the schema up to date, then consumes until it is told to stop."""
+"""The activity role: brings the schema up to date, then consumes and looks for dead edges until it is told to stop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from luthien_stream.activity.consumer import BACKOFF_S, Consumer, wait_for_stop
+from luthien_stream.activity.gone import GoneEdges
 from luthien_stream.activity.migrate import migrate
 from luthien_stream.activity.store import Store, StoreError
 from luthien_stream.bus import connect
@@ -71,5 +72,5 @@ async def _serve(bus: Bus, store: Store, ready: Callable[[], None] | None, stop:
             await wait_for_stop(stop, pause)
             pause = min(pause * 2, longest)
     consumer = Consumer(bus, store, stop)
-    await consumer.run()
+    await asyncio.gather(consumer.run(), GoneEdges(bus, store, stop).run())
     log.info("activity_stopped", stored=consumer.stored)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from luthien_stream.activity.lanes import final_lane
-from luthien_stream.activity.read import record_of
+from luthien_stream.activity.read import record_of, summary_of
 from luthien_stream.activity.store import Store
 from luthien_stream.bus import connect, keys
 from luthien_stream.events.log import ResponseFailed
 from luthien_stream.testing.provider import FakeProvider
-from tests.acceptance.clients import Received, ask_all
+from tests.acceptance.clients import Received, ask_all, body
 from tests.acceptance.fleet import PASS, STREAMS, requests, undisturbed
 from tests.acceptance.gateway import Gateway, kill
 from tests.wait import wait_until
@@ -104,3 +104,27 @@ async def test_a_killed_edge_ends_its_own_calls_only(gateway: Gateway) -> None:
         assert await undisturbed(gateway) == calm
     finally:
         await store.close()
+
+
+async def test_a_relayed_call_of_a_killed_edge_fails_in_the_record(tmp_path: Path, provider: FakeProvider) -> None:
+    """No stage sees it, so no worker ends it: the recorder does, after a minute without a word from the edge."""
+    got: list[Received] = []
+    async with Gateway(tmp_path, provider.url) as gateway:
+        asked = [("anthropic_messages", body("claude/text-600@20"))]
+        running = asyncio.create_task(ask_all(gateway.url, asked, got))
+        await wait_until(lambda: bool(got) and len(got[0].arrivals) > 20, timeout=30)
+        kill(gateway.role("edge")[0])
+        await running
+        assert got[0].broken
+        store = Store(gateway.instance.database)
+        try:
+
+            async def failed() -> bool:
+                summary = await summary_of(store, got[0].call_id)
+                return (summary.outcome, summary.error) == ("failed", "edge_gone")
+
+            await wait_until(failed, timeout=120)
+            assert final_lane(await record_of(store, got[0].call_id)).raw.startswith(got[0].body)
+        finally:
+            await store.close()
+        assert "edge_gone" in gateway.command("calls")

@@ -67,5 +67,25 @@ SELECT src, n, key, entry, raw FROM events WHERE call_id = $1 ORDER BY entry, n;
 -- name: runs_of
 SELECT src, first_n, times, entries, kinds, ends, origins, frames FROM runs WHERE call_id = $1;
 
+-- name: left_open
+-- Calls of an edge without a final end that no stage will end: relayed from the start, or released by the last stage.
+SELECT calls.call_id
+FROM calls
+JOIN events AS asked
+    ON asked.call_id = calls.call_id AND asked.src = 'edge:' || calls.edge AND asked.type = 'request.received'
+WHERE calls.edge = $1 AND calls.time >= $2 AND calls.final_by = 'edge'
+AND NOT EXISTS (
+    SELECT FROM events WHERE call_id = calls.call_id AND n >= 0 AND payload ->> 'lane' = 'final'
+)
+AND (
+    asked.payload #> '{slip,hops,0}' IS NULL
+    OR EXISTS (
+        SELECT FROM events
+        WHERE call_id = calls.call_id AND type = 'request.released'
+        AND src = 'stage:' || (asked.payload #>> '{slip,hops,-1,stage}')
+    )
+)
+ORDER BY calls.call_id;
+
 -- name: body
 SELECT body FROM bodies WHERE ref = $1;
