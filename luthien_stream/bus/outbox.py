@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 ROOM_BYTES = 4 * 1024 * 1024
 """More than this waiting, and `room` waits."""
+KEPT_BYTES = 4 * 1024 * 1024
+"""More than this is not kept, whatever its age: at full speed 1 to 2 s, which is what a server may forget."""
 BUSY_INTERVAL_S = 1 / 500
 """Writes that follow each other closer than this wait `linger_s` for company."""
 FIRST_PAUSE_S = 0.02
@@ -76,6 +78,7 @@ class Outbox:
         self._max_events, self._max_bytes = max_events, max_bytes
         self._queue: deque[_Queued] = deque()
         self._kept: deque[_Pack] = deque()
+        self._kept_bytes = 0
         self._waiting = 0
         self._wake, self._confirmed, self._done = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing_at = math.inf
@@ -174,13 +177,14 @@ class Outbox:
             self._on_lost(pack.calls)
 
     def _keep(self, pack: _Pack) -> None:
-        """Keep it, and let go what was confirmed `keep_s` before it."""
-        now = monotonic()
-        while self._kept and self._kept[0].at < now - self._keep_s:
-            self._kept.popleft()
-        if self._keep_s:
-            pack.at = now
-            self._kept.append(pack)
+        """Keep it, and let go what was confirmed `keep_s` before it or is too much."""
+        if not self._keep_s:
+            return
+        pack.at = monotonic()
+        self._kept.append(pack)
+        self._kept_bytes += len(pack.raw)
+        while len(self._kept) > 1 and (self._kept[0].at < pack.at - self._keep_s or self._kept_bytes > KEPT_BYTES):
+            self._kept_bytes -= len(self._kept.popleft().raw)
 
     async def _write_kept(self) -> None:
         """Write them all again in order, whatever their age: it counts from the last write before the server was lost.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-PARTITIONS = 8
+PARTITIONS = 4
 """Partitions of a stage. The routing slip keeps the number, so that another count never splits an open call."""
 
 

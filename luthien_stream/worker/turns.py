@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 import structlog
+from msgspec import Struct
 
 from luthien_stream.bus.port import Bus, Settled, Settlement
 from luthien_stream.errors import BusError, BusFull, Fenced
@@ -18,10 +19,20 @@ from luthien_stream.worker.turn import Turn
 log = structlog.get_logger()
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+KEPT_BYTES = 4 * 1024 * 1024
+"""More confirmed turns than this are not kept, whatever their age: at full speed that is 1 to 2 s."""
 
 
 class TurnsLost(BusError):
     """The server has forgotten turns that are no longer kept; the partition is acquired anew."""
+
+
+class _Kept(Struct):
+    """A turn that was sent: `at` is when, microseconds; `size` is bytes."""
+
+    at: int
+    settlement: Settlement
+    size: int
 
 
 class Turns:
@@ -34,7 +45,8 @@ class Turns:
         self._src = src
         self._clock = clock
         self._kept_us = int(kept_s * 1e6)
-        self._kept: deque[tuple[int, Settlement]] = deque()
+        self._kept: deque[_Kept] = deque()
+        self._kept_bytes = 0
         self._last = 0
         self.confirmed = 0
         """The last turn that the server has."""
@@ -48,9 +60,13 @@ class Turns:
         self._last += 1
         settlement = turn.settlement(self._src, self._owner, self._last, cursor)
         now = self._clock.now_us()
-        self._kept.append((now, settlement))
-        while self._kept[0][1].turn <= self.confirmed and self._kept[0][0] < now - self._kept_us:
-            self._kept.popleft()
+        size = len(settlement.effects) + sum(len(raw) for _, raw in settlement.outputs)
+        self._kept.append(_Kept(now, settlement, size))
+        self._kept_bytes += size
+        while self._kept[0].settlement.turn <= self.confirmed and (
+            self._kept[0].at < now - self._kept_us or self._kept_bytes > KEPT_BYTES
+        ):
+            self._kept_bytes -= self._kept.popleft().size
         return settlement
 
     async def settle(self, settlement: Settlement) -> None:
@@ -88,11 +104,13 @@ class Turns:
         await self._resend(turn)
 
     async def _resend(self, known: int) -> None:
-        missing = [settlement for _, settlement in self._kept if settlement.turn > known]
+        missing = [kept.settlement for kept in self._kept if kept.settlement.turn > known]
         if known < self._last and (not missing or missing[0].turn != known + 1):
             raise TurnsLost(partition=self._partition, known=known)
         now = self._clock.now_us()
-        self._kept = deque((now if s.turn > known else at, s) for at, s in self._kept)
+        for kept in self._kept:
+            if kept.settlement.turn > known:
+                kept.at = now
         for settlement in missing:
             settled = None
             while settled is None:

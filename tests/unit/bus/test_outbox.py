@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthien_stream.bus.memory import MemoryBus
-from luthien_stream.bus.outbox import ROOM_BYTES, Outbox
+from luthien_stream.bus.outbox import KEPT_BYTES, ROOM_BYTES, Outbox
 from luthien_stream.events.log import ChunkReceived
 from luthien_stream.events.pack import decode
 from tests.faulty import Fault, FaultyBus
@@ -167,6 +167,19 @@ async def test_kept_packs_are_let_go() -> None:
         await wait_until(partial(entries, bus, 2))
         outbox.resend()
     assert await written(bus) == [[0], [1], [1]]
+
+
+async def test_no_more_is_kept_than_its_bound() -> None:
+    """Of packs that are more than `KEPT_BYTES` together only the last ones are written again."""
+    bus = MemoryBus()
+    large = KEPT_BYTES // 3
+    async with running(bus) as outbox:
+        for n in range(5):
+            outbox.put(chunk(n, large))
+            await wait_until(partial(entries, bus, n + 1))
+        bus.restart(forget_to=MemoryBus().snapshot())
+        outbox.resend()
+    assert await written(bus) == [[3], [4]]
 
 
 async def test_room_waits_for_a_slow_server() -> None:

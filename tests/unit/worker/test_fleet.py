@@ -16,6 +16,7 @@ from luthien_stream.bus import keys
 from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.config.instance import Instance
 from luthien_stream.config.model import Config, PolicyUse
+from luthien_stream.core.partition import PARTITIONS
 from luthien_stream.errors import BusAmbiguous
 from luthien_stream.events.log import ResponseFailed
 from luthien_stream.worker.balance import Balance, share
@@ -48,7 +49,9 @@ async def test_partitions_move_to_a_new_worker_and_back(bus: MemoryBus) -> None:
     hands = Hands(bus)
 
     def owned(worker: str) -> int:
-        return sum(bus.data.partition(keys.partition(STAGE, n)).holder(bus.now_ms()) == worker for n in range(8))
+        return sum(
+            bus.data.partition(keys.partition(STAGE, n)).holder(bus.now_ms()) == worker for n in range(PARTITIONS)
+        )
 
     async def beat(worker: str) -> None:
         await bus.beat("worker", worker, {"stages": STAGE}, ttl_ms=60_000)
@@ -56,14 +59,14 @@ async def test_partitions_move_to_a_new_worker_and_back(bus: MemoryBus) -> None:
     first, second = (Balance(hands.station(name)) for name in ("w1", "w2"))
     tasks = [asyncio.create_task(first.run())]
     await beat("w1")
-    await wait_until(lambda: owned("w1") == 8)
+    await wait_until(lambda: owned("w1") == PARTITIONS)
     await beat("w2")
     tasks.append(asyncio.create_task(second.run()))
-    await wait_until(lambda: owned("w1") == owned("w2") == 4)
+    await wait_until(lambda: owned("w1") == owned("w2") == PARTITIONS // 2)
     await bus.unbeat("worker", "w2")
     tasks[1].cancel()
     await second.drain()
-    await wait_until(lambda: owned("w1") == 8)
+    await wait_until(lambda: owned("w1") == PARTITIONS)
     tasks[0].cancel()
     await first.drain()
     assert owned("w1") == 0
@@ -179,7 +182,7 @@ async def test_without_a_database_nothing_is_kept_for_it(
     config = Config(database=database, pipeline=(PolicyUse("noop"),))
     instance = Instance(pid=1, listen="", admin="", redis="memory", database=database)
     task = asyncio.create_task(serve(config, instance, data=tmp_path, bus=bus, stop=stop))
-    await wait_until(lambda: len(bus.data.streams) == 8)
+    await wait_until(lambda: len(bus.data.streams) == PARTITIONS)
     assert {stream.group is not None for stream in bus.data.streams.values()} == {recorded}
     stop.set()
     await task
@@ -196,7 +199,7 @@ async def test_a_beat_that_cannot_be_taken_back_does_not_keep_the_leases(tmp_pat
     instance = Instance(pid=1, listen="", admin="", redis="memory", database="none")
     config = Config(pipeline=(PolicyUse("noop"),))
     task = asyncio.create_task(serve(config, instance, data=tmp_path, bus=bus, stop=stop))
-    await wait_until(lambda: sum(bool(found.owner) for found in bus.data.partitions.values()) == 8)
+    await wait_until(lambda: sum(bool(found.owner) for found in bus.data.partitions.values()) == PARTITIONS)
     stop.set()
     await task
     assert not any(found.owner for found in bus.data.partitions.values())
