@@ -23,7 +23,9 @@ from luthien_stream.worker.poison import NOBODY, bury, read_suspect, salvage
 
 log = structlog.get_logger()
 BODY_MISSING = Doom("body_missing", "The stored body of the request is gone from the log", gently=False)
-POISON = Doom("poison", "An event of this call stopped or ended the worker; it lies among the dead letters", gently=False)
+POISON = Doom(
+    "poison", "An event of this call stopped or ended the worker; it lies among the dead letters", gently=False
+)
 DEAD_LETTER = Doom("dead_letter", "An event of this call is unreadable; it lies among the dead letters", gently=False)
 
 
