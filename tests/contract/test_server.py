@@ -118,7 +118,7 @@ async def test_a_publish_that_arrives_after_its_repeat(proxy: Proxy, proxied: Bu
     await outbox.close(5)
     await running
     await proxy.release()
-    assert await entries(direct, IN) == 3
+    await wait_until(lambda: entries_are(direct, 3))
     assert await accepted(direct) == [0, 1]
 
 
