@@ -93,6 +93,11 @@ class Outbox:
         self._waiting += len(raw)
         self._wake.set()
 
+    @property
+    def idle(self) -> bool:
+        """All that was put is confirmed."""
+        return self._waiting == 0
+
     async def room(self) -> None:
         """Return when no more than 4 MiB wait to be confirmed."""
         while self._waiting > ROOM_BYTES:

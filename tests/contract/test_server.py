@@ -96,30 +96,32 @@ async def test_a_lost_reply_of_a_publish(proxy: Proxy, proxied: Bus, direct: Bus
     """The pack is written twice and taken once."""
     outbox = Outbox(proxied, IN, "edge:e1", on_lost=lambda calls: pytest.fail(f"lost {calls}"))
     running = asyncio.create_task(outbox.run())
-    await proxied.ping()
+    outbox.put(ChunkReceived(call="a", n=0, frame=b"x"))
+    await wait_until(lambda: outbox.idle)
     proxy.lose_replies()
-    for n in range(3):
+    for n in range(1, 4):
         outbox.put(ChunkReceived(call="a", n=n, frame=b"x"))
     await outbox.close(5)
     await running
-    assert await entries(direct, IN) == 2
-    assert await accepted(direct) == [0, 1, 2]
+    assert await entries(direct, IN) == 3
+    assert await accepted(direct) == [0, 1, 2, 3]
 
 
 async def test_a_publish_that_arrives_after_its_repeat(proxy: Proxy, proxied: Bus, direct: Bus) -> None:
     """A request that hung in a dead connection is executed last, and changes nothing."""
     outbox = Outbox(proxied, IN, "edge:e1", on_lost=lambda calls: pytest.fail(f"lost {calls}"))
     running = asyncio.create_task(outbox.run())
-    await proxied.ping()
-    proxy.hold_requests()
     outbox.put(ChunkReceived(call="a", n=0, frame=b"x"))
-    await wait_until(lambda: entries_are(direct, 1))
+    await wait_until(lambda: outbox.idle)
+    proxy.hold_requests()
     outbox.put(ChunkReceived(call="a", n=1, frame=b"x"))
+    await wait_until(lambda: entries_are(direct, 2))
+    outbox.put(ChunkReceived(call="a", n=2, frame=b"x"))
     await outbox.close(5)
     await running
     await proxy.release()
-    await wait_until(lambda: entries_are(direct, 3))
-    assert await accepted(direct) == [0, 1]
+    await wait_until(lambda: entries_are(direct, 4))
+    assert await accepted(direct) == [0, 1, 2]
 
 
 async def entries_are(bus: Bus, count: int) -> bool:
