@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import monotonic
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from luthien_stream.bus.limits import PUBLISH_DEADLINE_S
 from luthien_stream.bus.port import Bus
@@ -28,8 +28,10 @@ log = structlog.get_logger()
 
 ROOM_BYTES = 4 * 1024 * 1024
 """More than this waiting, and `room` waits."""
-KEPT_BYTES = 4 * 1024 * 1024
-"""More than this is not kept, whatever its age: at full speed 1 to 2 s, which is what a server may forget."""
+KEPT_BYTES = 2 * 1024 * 1024
+"""More than this is not kept, whatever its age: with four partitions 5 s of some 5,000 chunks a second."""
+PATIENCE_S = 0.005
+"""How long a patient event waits for company."""
 BUSY_INTERVAL_S = 1 / 500
 """Writes that follow each other closer than this wait `linger_s` for company."""
 FIRST_PAUSE_S = 0.02
@@ -38,23 +40,24 @@ GRACE_S = 3.0
 """A write that has begun may take a command's deadline longer than `close` allows."""
 
 
-class _Queued(Struct, frozen=True):
-    call: str
-    raw: bytes
-    at: float
-
-
 class _Pack(Struct):
-    """A pack on its way, or kept. `at` is when its first event came, later when it was last confirmed."""
+    """A pack that is being filled, and then on its way. `at` is when its first event came."""
 
-    calls: set[str]
-    raw: bytes
-    size: int
     at: float
+    events: list[bytes] = field(default_factory=list)
+    calls: set[str] = field(default_factory=set)
+    size: int = 0
+
+
+class _Kept(Struct):
+    """A pack that was written; `at` is when it was last confirmed."""
+
+    at: float
+    raw: bytes
 
 
 class Outbox:
-    """Publishes the events of one source to one stream.
+    """Publishes the events of one source to one stream; `patient`: all of them can wait a little, see `put`.
 
     `on_lost` gets the calls of a pack that could not be written within `publish_deadline_s` of its first event.
     `keep_s` is how long confirmed packs are kept (0 where the server forgets nothing). Run `run` as a task.
@@ -72,12 +75,15 @@ class Outbox:
         max_events: int = 64,
         max_bytes: int = 32768,
         linger_s: float = 0.0015,
+        patient: bool = False,
     ) -> None:
         self._bus, self._stream, self._src, self._on_lost = bus, stream, src, on_lost
         self._keep_s, self._deadline_s, self._linger_s = keep_s, publish_deadline_s, linger_s
-        self._max_events, self._max_bytes = max_events, max_bytes
-        self._queue: deque[_Queued] = deque()
-        self._kept: deque[_Pack] = deque()
+        self._max_events, self._max_bytes, self._patient = max_events, max_bytes, patient
+        self._queue: deque[_Pack] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        """Set while only patient events wait."""
+        self._kept: deque[_Kept] = deque()
         self._kept_bytes = 0
         self._waiting = 0
         self._wake, self._confirmed, self._done = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -86,12 +92,25 @@ class Outbox:
         self._run_id = ""
         self._last_write, self._interval = 0.0, 1.0
 
-    def put(self, event: AnyEvent) -> None:
-        """Queue an event whose `n` and `time` are set. Never waits."""
+    def put(self, event: AnyEvent, *, patient: bool = False) -> None:
+        """Queue an event whose `n` and `time` are set. Never waits.
+
+        A `patient` one leaves together with the next that is not, or after 5 ms: nobody waits for it alone.
+        """
         raw = encode_event(event)
-        self._queue.append(_Queued(event.call, raw, monotonic()))
-        self._waiting += len(raw)
-        self._wake.set()
+        size = len(raw)
+        pack = self._queue[-1] if self._queue else None
+        if pack is None or len(pack.events) >= self._max_events or pack.size + size > self._max_bytes:
+            pack = _Pack(monotonic())
+            self._queue.append(pack)
+        pack.events.append(raw)
+        pack.calls.add(event.call)
+        pack.size += size
+        self._waiting += size
+        if not (patient or self._patient):
+            self._wake.set()
+        elif self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(PATIENCE_S, self._wake.set)
 
     @property
     def idle(self) -> bool:
@@ -129,9 +148,12 @@ class Outbox:
                 await self._done.wait()
 
     async def _write_all(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         while self._queue or self._again:
             await self._wait_for_company()
-            pack = self._next_pack()
+            pack = self._queue.popleft() if self._queue else _Pack(monotonic())
             await self._deliver(pack)
             self._waiting -= pack.size
             self._confirmed.set()
@@ -140,30 +162,19 @@ class Outbox:
         now = monotonic()
         self._interval += (min(now - self._last_write, 1.0) - self._interval) / 8
         self._last_write = now
-        if self._linger_s and self._interval < BUSY_INTERVAL_S and len(self._queue) < self._max_events:
+        if self._linger_s and self._interval < BUSY_INTERVAL_S and len(self._queue) < 2:
             await asyncio.sleep(self._linger_s)
-
-    def _next_pack(self) -> _Pack:
-        taken: list[_Queued] = []
-        size = 0
-        while self._queue and len(taken) < self._max_events:
-            if taken and size + len(self._queue[0].raw) > self._max_bytes:
-                break
-            taken.append(self._queue.popleft())
-            size += len(taken[-1].raw)
-        raw = join(self._src, [queued.raw for queued in taken]) if taken else b""
-        return _Pack({queued.call for queued in taken}, raw, size, taken[0].at if taken else monotonic())
 
     async def _deliver(self, pack: _Pack) -> None:
         """Write the kept packs if they are due, then this one (unless it is empty), until confirmed or too late."""
-        pause = FIRST_PAUSE_S
+        pause, raw = FIRST_PAUSE_S, join(self._src, pack.events) if pack.events else b""
         while monotonic() < self._closing_at:
             try:
                 if self._again:
                     await self._write_kept()
-                if pack.raw:
-                    await self._bus.append(self._stream, pack.raw)
-                    self._keep(pack)
+                if raw:
+                    await self._bus.append(self._stream, raw)
+                    self._keep(raw)
                 return
             except BusError as error:
                 if pause == FIRST_PAUSE_S:
@@ -181,14 +192,14 @@ class Outbox:
         if pack.calls:
             self._on_lost(pack.calls)
 
-    def _keep(self, pack: _Pack) -> None:
-        """Keep it, and let go what was confirmed `keep_s` before it or is too much."""
+    def _keep(self, raw: bytes) -> None:
+        """Keep a pack, and let go what was confirmed `keep_s` before it or is too much."""
         if not self._keep_s:
             return
-        pack.at = monotonic()
-        self._kept.append(pack)
-        self._kept_bytes += len(pack.raw)
-        while len(self._kept) > 1 and (self._kept[0].at < pack.at - self._keep_s or self._kept_bytes > KEPT_BYTES):
+        now = monotonic()
+        self._kept.append(_Kept(now, raw))
+        self._kept_bytes += len(raw)
+        while len(self._kept) > 1 and (self._kept[0].at < now - self._keep_s or self._kept_bytes > KEPT_BYTES):
             self._kept_bytes -= len(self._kept.popleft().raw)
 
     async def _write_kept(self) -> None:

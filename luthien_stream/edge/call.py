@@ -113,7 +113,7 @@ class Call:
         """Give the client what has come."""
         if self.whole or not self.frames:
             return
-        if self.delivery.begun:
+        if self.delivery.ready:
             self.delivery.write(self.take_frames())
         else:
             self.wake.set()
@@ -173,6 +173,8 @@ class Call:
     def start(self, head: Head) -> None:
         """The provider has answered with its status."""
         self.head = head
+        if head.streamed:
+            self.wake.set()
         self.line.put(
             log.ResponseStarted(
                 call=self.id,
@@ -181,7 +183,8 @@ class Call:
                 provider=self.asked.route.name,
                 model=self.asked.route.model,
                 streamed=head.streamed,
-            )
+            ),
+            patient=True,
         )
 
     def took(self, frames: Sequence[bytes], kind: Kind = "frame") -> None:

@@ -12,18 +12,30 @@ from collections.abc import Sequence
 from typing import cast
 
 from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 DRAIN_S = 60.0
 """How long a client may take for the last bytes."""
 
 
+class _Streamed(web.StreamResponse):
+    """Keeps its head until the first bytes of the body leave, so that the client is woken once for both."""
+
+    _send_headers_immediately = False
+
+
 class Delivery:
-    """One streamed HTTP answer. Bytes leave in the order of the calls; nothing but `begin` and `end` waits."""
+    """One streamed HTTP answer. Bytes leave in the order of the calls; nothing but `end` and `whole` waits.
+
+    Status and headers may be made `ready` before there is anything to send: that takes longer than sending it.
+    """
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
         self._response: web.StreamResponse | None = None
+        self._head: AbstractStreamWriter | None = None
+        """What sends status and headers, while they are ready and not sent."""
         self._chunked = request.version >= HttpVersion11
         self.bytes = 0
         """Bytes of content written."""
@@ -32,21 +44,38 @@ class Delivery:
     @property
     def begun(self) -> bool:
         """Status and headers have been sent."""
+        return self._response is not None and self._head is None
+
+    @property
+    def ready(self) -> bool:
+        """Status and headers are made: `write` sends them."""
         return self._response is not None
 
-    async def begin(self, status: int, headers: CIMultiDict[str]) -> None:
-        """Send status and headers."""
+    async def make_ready(self, status: int, headers: CIMultiDict[str]) -> None:
+        """Make status and headers, for `begin` or the first `write` to send."""
         headers["Cache-Control"] = "no-cache"
         headers["X-Accel-Buffering"] = "no"
-        response = web.StreamResponse(status=status, headers=headers)
+        response = _Streamed(status=status, headers=headers)
         if self._chunked:
             response.enable_chunked_encoding()
-        await response.prepare(self._request)
+        self._head = await response.prepare(self._request)
         self._response = response
-        self.wrote_at = time.monotonic()
+
+    def begin(self) -> None:
+        """Send status and headers, once they are ready. A client that has gone is found by its connection, not here."""
+        head, self._head = self._head, None
+        transport = self._transport
+        if head is not None and transport is not None and not transport.is_closing():
+            head.send_headers()
+            self.wrote_at = time.monotonic()
 
     async def whole(self, response: web.Response) -> web.StreamResponse:
-        """Send an answer that is not streamed, and wait until the client has it. Raises `TimeoutError`."""
+        """Send an answer that is not streamed, and wait until the client has it. Raises `TimeoutError`.
+
+        Status and headers that were made ready are thrown away; their coding stays.
+        """
+        if self._response is not None and self._chunked:
+            response.enable_chunked_encoding()
         async with asyncio.timeout(DRAIN_S):
             await response.prepare(self._request)
             await response.write_eof()
@@ -56,6 +85,8 @@ class Delivery:
     def write(self, frames: Sequence[bytes]) -> None:
         """Write whole frames as one HTTP chunk. A client that has gone is found by its connection, not here."""
         data = frames[0] if len(frames) == 1 else b"".join(frames)
+        if self._head is not None:
+            self.begin()
         transport = self._transport
         if not data or transport is None or transport.is_closing():
             return

@@ -31,7 +31,8 @@ class Inbox:
         self._bus = bus
         self.stream = keys.inbox(edge)
         self._calls = calls
-        self._own = tuple(_beginning(f"{kind}:{edge}") for kind in ("edge", "record"))
+        self._own = tuple(pack.beginning(f"{kind}:{edge}") for kind in ("edge", "record"))
+        """Its own copies are not decoded again."""
         self.position = START
         """The last entry that was taken."""
         self.block_ms = BLOCK_MS
@@ -81,8 +82,3 @@ def _events(entry: Entry) -> Iterable[tuple[str, AnyEvent]]:
         log.error("inbox_entry_unreadable", entry=entry.id, error=str(error))
         return ()
     return ((found.src, event) for event in found.events)
-
-
-def _beginning(src: str) -> bytes:
-    """The first bytes of every pack of a source: its own copies are not decoded again."""
-    return pack.encode(src, ()).removesuffix(b"\xa6events\x90")

@@ -26,12 +26,12 @@ class Line:
         self.n = 0
         """The next ordinal."""
 
-    def put(self, event: LogEvent) -> int:
-        """Number an event, give it its time, and send it. Returns its ordinal."""
+    def put(self, event: LogEvent, *, patient: bool = False) -> int:
+        """Number an event, give it its time, and send it (`patient`: see `Outbox.put`). Returns its ordinal."""
         n = event.n = self.n
         event.time = microseconds()
         self.n = n + 1
-        self.outbox.put(event)  # type: ignore[arg-type]
+        self.outbox.put(event, patient=patient)  # type: ignore[arg-type]
         return n
 
     def put_chunks(self, frames: Sequence[bytes], kind: Literal["frame", "rest", "body"]) -> int:

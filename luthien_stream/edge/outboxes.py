@@ -17,9 +17,9 @@ class Outboxes:
     def __init__(self, bus: Bus, edge: str, stage: str, on_lost: Callable[[set[str]], None]) -> None:
         """`stage` is the pipeline's stage key, empty for none."""
         source, inbox = f"edge:{edge}", keys.inbox(edge)
-        self.copies = Outbox(bus, inbox, source, on_lost=on_lost)
+        self.copies = Outbox(bus, inbox, source, on_lost=on_lost, patient=True)
         """The original lanes that no policy sees."""
-        self.notes = Outbox(bus, inbox, f"record:{edge}", on_lost=on_lost)
+        self.notes = Outbox(bus, inbox, f"record:{edge}", on_lost=on_lost, patient=True)
         """What the edge itself did."""
         names = [keys.partition(stage, number) for number in range(PARTITIONS)] if stage else []
         self.stage = [Outbox(bus, keys.partition_stream(name), source, on_lost=on_lost) for name in names]

@@ -51,21 +51,23 @@ async def _drive(call: Call, providers: Providers) -> None:
 
 async def _begin_if_due(call: Call) -> None:
     if call.frames and not call.whole:
-        await _begin(call)
+        await _make_ready(call)
         call.flush()
     elif call.commit_early and not call.over:
-        await _begin(call)
+        await _make_ready(call)
         call.inject(call.asked.lens.keepalive(), "keepalive")
+    elif call.head is not None and call.head.streamed:
+        await _make_ready(call)
 
 
-async def _begin(call: Call) -> None:
-    if not call.delivery.begun:
+async def _make_ready(call: Call) -> None:
+    if not call.delivery.ready:
         streamed = call.head is not None and call.head.streamed
         status = call.head.status if streamed and call.head is not None else 200
         headers = _headers(call)
         if not streamed:
             headers["Content-Type"] = wire.EVENT_STREAM
-        await call.delivery.begin(status, headers)
+        await call.delivery.make_ready(status, headers)
 
 
 async def _answer(call: Call) -> web.StreamResponse:
@@ -82,7 +84,7 @@ async def _answer(call: Call) -> web.StreamResponse:
 async def _end(call: Call) -> web.StreamResponse:
     if call.whole:
         return await _break(call, Failure("unexpected_body", "The provider answered without streaming", 502))
-    await _begin(call)
+    await _make_ready(call)
     call.flush()
     return await call.delivery.end()
 
@@ -96,7 +98,7 @@ async def _whole(call: Call) -> web.StreamResponse:
 
 
 async def _break(call: Call, why: Failure) -> web.StreamResponse:
-    await _begin(call)
+    await _make_ready(call)
     if call.whole:
         why = _of_body(call, why)
     else:

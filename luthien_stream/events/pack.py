@@ -6,7 +6,7 @@ know takes the slow way, which keeps what it does not know: see `Unknown` and `L
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
 
@@ -59,9 +59,17 @@ def encode(src: str, events: Iterable[AnyEvent]) -> bytes:
     return _ENCODER.encode(Pack(src, [_plain(e) if isinstance(e, Unknown) or e.extra else e for e in events]))
 
 
-def join(src: str, events: Iterable[bytes]) -> bytes:
-    """Return the bytes of one stream entry from events that were encoded alone."""
-    return _ENCODER.encode(Pack(src, [msgspec.Raw(event) for event in events]))
+def join(src: str, events: Sequence[bytes]) -> bytes:
+    """Return the bytes of one stream entry from at most 65,535 events that were encoded alone."""
+    n = len(events)
+    size = bytes((0x90 | n,)) if n < 16 else b"\xdc" + n.to_bytes(2, "big")  # MessagePack's fixarray and array 16
+    return b"".join((beginning(src), size, *events))
+
+
+@lru_cache(maxsize=64)
+def beginning(src: str) -> bytes:
+    """Return the first bytes of every pack of a source: all but the array of its events."""
+    return _ENCODER.encode(Pack(src, [])).removesuffix(b"\x90")
 
 
 def decode(raw: bytes) -> Pack:

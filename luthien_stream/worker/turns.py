@@ -19,8 +19,8 @@ from luthien_stream.worker.turn import Turn
 log = structlog.get_logger()
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
-KEPT_BYTES = 4 * 1024 * 1024
-"""More confirmed turns than this are not kept, whatever their age: at full speed that is 1 to 2 s."""
+KEPT_BYTES = 2 * 1024 * 1024
+"""More confirmed turns than this are not kept, whatever their age: see the outbox."""
 
 
 class TurnsLost(BusError):

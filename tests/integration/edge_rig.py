@@ -28,6 +28,7 @@ from luthien_stream.upstream.client import NativeClient
 from luthien_stream.upstream.demo import DemoUpstream
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.process import Worker
+from tests.wait import wait_until
 
 PATHS = {"anthropic_messages": "/v1/messages", "openai_chat": "/v1/chat/completions"}
 FORMATS = sorted(PATHS)
@@ -93,7 +94,8 @@ class Rig:
             return Got(response.status, headers, b"".join(parts), broken)
 
     async def events(self, call: str = "") -> list[tuple[str, str, log.AnyEvent]]:
-        """(stream, source, event) of everything in the log, or of one call."""
+        """(stream, source, event) of everything in the log, or of one call; what waits for company is written first."""
+        await wait_until(lambda: all(outbox.idle for outbox in self.edge.outboxes.all))
         found = []
         for stream in self.bus.data.streams:
             for entry in await self.bus.range(stream, START, count=1_000_000):
