@@ -30,8 +30,6 @@ ROOM_BYTES = 4 * 1024 * 1024
 """More than this waiting, and `room` waits."""
 KEPT_BYTES = 2 * 1024 * 1024
 """More than this is not kept, whatever its age: with four partitions 5 s of some 5,000 chunks a second."""
-PATIENCE_S = 0.005
-"""How long a patient event waits for company."""
 BUSY_INTERVAL_S = 1 / 500
 """Writes that follow each other closer than this wait `linger_s` for company."""
 FIRST_PAUSE_S = 0.02
@@ -76,10 +74,12 @@ class Outbox:
         max_bytes: int = 32768,
         linger_s: float = 0.0015,
         patient: bool = False,
+        patience_s: float = 0.005,
     ) -> None:
         self._bus, self._stream, self._src, self._on_lost = bus, stream, src, on_lost
         self._keep_s, self._deadline_s, self._linger_s = keep_s, publish_deadline_s, linger_s
-        self._max_events, self._max_bytes, self._patient = max_events, max_bytes, patient
+        self._max_events, self._max_bytes = max_events, max_bytes
+        self._patient, self._patience_s = patient, patience_s
         self._queue: deque[_Pack] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         """Set while only patient events wait."""
@@ -95,7 +95,7 @@ class Outbox:
     def put(self, event: AnyEvent, *, patient: bool = False) -> None:
         """Queue an event whose `n` and `time` are set. Never waits.
 
-        A `patient` one leaves together with the next that is not, or after 5 ms: nobody waits for it alone.
+        A `patient` one leaves together with the next that is not, or after `patience_s`: nobody waits for it alone.
         """
         raw = encode_event(event)
         size = len(raw)
@@ -110,7 +110,7 @@ class Outbox:
         if not (patient or self._patient):
             self._wake.set()
         elif self._alarm is None:
-            self._alarm = asyncio.get_running_loop().call_later(PATIENCE_S, self._wake.set)
+            self._alarm = asyncio.get_running_loop().call_later(self._patience_s, self._wake.set)
 
     @property
     def idle(self) -> bool:

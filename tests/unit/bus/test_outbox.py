@@ -66,6 +66,30 @@ async def test_an_idle_outbox_writes_at_once() -> None:
     assert decode((await bus.range(STREAM, "0-0"))[0].raw).src == "edge:e"
 
 
+async def test_a_patient_event_leaves_with_the_next_one() -> None:
+    """Or alone, when its patience is over."""
+    bus = MemoryBus()
+    async with running(bus, patience_s=60) as outbox:
+        outbox.put(chunk(0), patient=True)
+        for _ in range(10):
+            await asyncio.sleep(0)  # every task has its turn
+        assert await written(bus) == []
+        outbox.put(chunk(1))
+        await wait_until(partial(entries, bus, 1))
+    async with running(bus, patient=True) as outbox:
+        outbox.put(chunk(2))
+        await wait_until(partial(entries, bus, 2))
+    assert await written(bus) == [[0, 1], [2]]
+
+
+async def test_closing_ends_all_patience() -> None:
+    """Nothing is lost that waited for company."""
+    bus = MemoryBus()
+    async with running(bus, patience_s=60) as outbox:
+        outbox.put(chunk(0), patient=True)
+    assert await written(bus) == [[0]]
+
+
 async def test_what_arrives_together_leaves_together() -> None:
     """Packs hold at most `max_events` events and, but for a single event, at most `max_bytes`."""
     bus = MemoryBus()
