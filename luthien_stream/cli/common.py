@@ -9,15 +9,17 @@ import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from rich.console import Console
 
 from luthien_stream.config.instance import Instance, read_instance
 from luthien_stream.config.load import DEFAULT_FILE, load_config
 from luthien_stream.config.model import Config
 from luthien_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 
@@ -116,8 +118,10 @@ def instance_of(config: Config, path: Path | None) -> Instance | None:
     )
 
 
-def console() -> Console:
+def console() -> Console:  # rich takes 80 ms and 7 MB that no role needs
     """Standard output for people: coloured on a terminal only, and wide where it is none."""
+    from rich.console import Console
+
     return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 

@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.parse_args(words)  # answers --help and --version, and refuses anything else
         parser.print_help()
         return 2
+    _spare_rich()
     module = _module(chosen)
     command = argparse.ArgumentParser(
         prog=f"luthien-stream {chosen}",
@@ -75,6 +76,13 @@ def _run(module: ModuleType, args: argparse.Namespace) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing to say at the interpreter's exit
         return 0
+
+
+def _spare_rich() -> None:
+    """Import structlog as if rich were not there: its own tracebacks are not used, and no role needs the rest."""
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    importlib.import_module("structlog")
+    del sys.modules["rich"]
 
 
 def _module(command: str) -> ModuleType:

@@ -21,7 +21,7 @@ from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.credit import WINDOW, Credit
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
-from luthien_stream.edge.line import Line, microseconds
+from luthien_stream.edge.line import Lines, microseconds
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Header, Slip, Terminal
 
@@ -34,14 +34,6 @@ class Head(Struct, frozen=True):
     status: int
     headers: tuple[Header, ...]
     streamed: bool
-
-
-class Lines(Struct, frozen=True):
-    """Where a call's events go: `stage` to its partition, `copies` and `notes` to the edge's own inbox."""
-
-    stage: Line
-    copies: Line
-    notes: Line
 
 
 class Call:
@@ -87,6 +79,11 @@ class Call:
         self.credit = Credit(delivery)
         self._intake = Intake(slip.final_by if slip.final_by != "edge" else _source(slip))
         self._checker = asked.lens.checker()
+
+    @property
+    def cleared(self) -> bool:
+        """The request may go to the provider: it was released, or nobody on its way acts on requests."""
+        return self.released is not None or not any("request" in hop.phases for hop in self.slip.hops)
 
     # from the stage
     def offer(self, src: str, event: AnyEvent) -> None:

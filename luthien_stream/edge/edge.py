@@ -19,12 +19,12 @@ from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
-from luthien_stream.edge.call import Call, Lines
+from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.inbox import Inbox
 from luthien_stream.edge.ingress import Ingress
-from luthien_stream.edge.line import Line, microseconds
+from luthien_stream.edge.line import Line, Lines, microseconds
 from luthien_stream.edge.outboxes import Outboxes
 from luthien_stream.edge.plan import Plan
 from luthien_stream.edge.provider import Providers

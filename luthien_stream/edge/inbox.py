@@ -16,7 +16,7 @@ from luthien_stream.events.log import AnyEvent
 
 log = structlog.get_logger()
 
-ENTRIES = 64
+ENTRIES = 16
 """Entries of one read, at most."""
 BLOCK_MS = 1000
 PAUSE_S = 0.1

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec import Struct
+
 from luthien_stream.bus.outbox import Outbox
 from luthien_stream.events.log import ChunkReceived, LogEvent
 
@@ -42,3 +44,11 @@ class Line:
             n += 1
         self.n = n
         return n - 1
+
+
+class Lines(Struct, frozen=True):
+    """Where a call's events go: `stage` to its partition, `copies` and `notes` to the edge's own inbox."""
+
+    stage: Line
+    copies: Line
+    notes: Line

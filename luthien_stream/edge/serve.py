@@ -38,15 +38,15 @@ async def serve(call: Call, providers: Providers) -> web.StreamResponse:
 
 
 async def _drive(call: Call, providers: Providers) -> None:
-    if call.relayed:
-        start_reading(call, providers)
-    while not call.over:
-        await call.wake.wait()
-        call.wake.clear()
-        if call.released is not None and call.reader is None and not call.over:
+    while True:
+        if call.cleared and call.reader is None and not call.over:
             start_reading(call, providers)
         if not call.delivery.begun:
             await _begin_if_due(call)
+        if call.over:
+            return
+        await call.wake.wait()
+        call.wake.clear()
 
 
 async def _begin_if_due(call: Call) -> None:

@@ -68,8 +68,9 @@ class Pipeline(Struct, frozen=True, dict=True):
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
-        """What the stage runs: the request phase always, the response phase if any policy has one."""
-        return ("request", "response") if any("response" in b.phases for b in self.policies) else ("request",)
+        """What the stage runs: each phase that any policy takes part in."""
+        every: tuple[Phase, ...] = ("request", "response")
+        return tuple(phase for phase in every if any(phase in bound.phases for bound in self.policies))
 
     @cached_property
     def sees(self) -> Kinds:

@@ -23,7 +23,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     kept_s: float = 5.0
     """How long settled turns are kept for a server that forgets its last moments."""
     seen_every: int = 64
-    """Inputs of a silent call after which credit is sent without an output."""
+    """Inputs of a silent call after which credit is sent without an output; a quarter of it goes with outputs. An edge
+    waits at 256."""
 
     sweep_s: float = 1.0
     spill_every_s: float = 5.0

@@ -226,8 +226,8 @@ class Partition:
             turn.effects += call.records
             call.records = []
         seen = call.intake.count
-        worth_telling = bool(call.outputs) or self._credit_due or seen - call.told >= self._seen_every
-        if seen > call.told and worth_telling and not call.intake.chained:
+        enough = self._seen_every // 4 if call.outputs else self._seen_every
+        if seen > call.told and (self._credit_due or seen - call.told >= enough) and not call.intake.chained:
             call.told = seen
             turn.put(keys.inbox(call.edge), [ChunkSeen(call=call.id, upto=seen, time=self._now())])
         if call.outputs:

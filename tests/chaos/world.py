@@ -29,6 +29,7 @@ from tests.chaos.scheduler import PROCESS, TICK_S, SimLoop
 EPOCH_US = 1_800_000_000_000_000
 FAULTS_END_S, LIMIT_S = 2.0, 60.0
 LIMITS = Limits(
+    seen_every=8,
     lease_s=0.25,
     beat_s=0.1,
     beat_ttl_s=0.4,

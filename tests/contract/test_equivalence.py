@@ -38,7 +38,7 @@ class Player:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.ids = [START]
-        self.owner, self.turn = "none", 0
+        self.worker, self.owner, self.turn = "w1", "none", 0
 
     def place(self, id: str) -> float:
         """Where an id stands among all entries; half a step for the id after an entry."""
@@ -68,7 +68,7 @@ class Player:
         got = await self.bus.acquire(P, worker, lease_ms=HOUR_MS)
         if got is None:
             return None
-        self.owner, self.turn = got.owner, 0
+        self.worker, self.owner, self.turn = worker, got.owner, 0
         return self._visible(got)
 
     async def settle(self, ahead: int, at: int, outputs: int, effect: bool, opens: Any, closes: Any) -> object:
@@ -97,7 +97,7 @@ class Player:
 
     async def give_up(self, how: str) -> object:
         if how == "renew":
-            return await self.bus.renew(P, self.owner, "w1", lease_ms=HOUR_MS)
+            return await self.bus.renew(P, self.owner, self.worker, lease_ms=HOUR_MS)
         if how == "last_words":
             self.bus.last_words(P, self.owner, "a 1-0")
         elif how == "release":

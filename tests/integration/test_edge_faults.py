@@ -32,7 +32,7 @@ HEADERS = {"x-api-key": KEY}
 
 
 class PassOn(Policy):
-    """Takes part in both phases and changes nothing."""
+    """Takes part in the response and changes nothing."""
 
     async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Yield what comes."""
@@ -51,6 +51,14 @@ class Raises(Policy):
             if seen > 5:
                 raise RuntimeError("broken policy")
             yield event
+
+
+class Reads(PassOn):
+    """Looks at requests too."""
+
+    async def request(self, request: Request, ctx: Context) -> Request:
+        """Return what came."""
+        return request
 
 
 class RaisesEarly(PassOn):
@@ -353,7 +361,7 @@ async def test_a_restarted_log_does_not_disturb_running_calls(policies: tuple[Po
 
 async def test_a_stage_that_says_nothing_is_given_up_with_a_typed_error() -> None:
     """The watchdog: 503, a request to the stage to end the call, and the provider left alone."""
-    pipeline, bus = Pipeline.of(PassOn()), MemoryBus()
+    pipeline, bus = Pipeline.of(Reads()), MemoryBus()
     async with running(pipeline=pipeline, bus=bus, workers=0) as rig:
         await bus.beat("worker", "ghost", {"stages": pipeline.stage}, ttl_ms=60_000)
         await rig.edge.admission.look()

@@ -75,6 +75,17 @@ async def played(model: str = "stall-3") -> AsyncIterator[Hand]:
         yield Hand(rig, asking)
 
 
+async def test_a_request_that_nobody_acts_on_goes_to_the_provider_at_once() -> None:
+    """Its stage has said nothing; what the client gets still comes from the stage alone."""
+    async with played("text-3") as hand:
+        await wait_until(lambda: hand.rig.edge.calls[hand.call].original_over)
+        assert hand.rig.edge.calls[hand.call].released is None
+        await hand.put(log.RequestReleased(call=""))
+        await hand.chunk(START)
+        await hand.put(log.ResponseCompleted(call="", lane="final"))
+        assert (await hand.asking).body == START
+
+
 async def test_repeats_and_gaps_are_dropped() -> None:
     """Exactly the next ordinal is taken, once."""
     async with played() as hand:

@@ -1,7 +1,7 @@
-"""Connections to the server: the only file that knows redis-py.
+"""Connections to the server: the only file that knows redis-py, with `wire` for what goes over them.
 
-It uses redis-py's connections (URL, TLS, authentication, parsing) but not its client and pool: with commands as small
-as ours those cost four times as much as the connection itself. Nothing is ever sent twice here: whoever gets
+redis-py makes the connections (URL, TLS, authentication); its client and pool are not used: with commands as small as
+ours those cost four times as much as the connection itself. Nothing is ever sent twice here: whoever gets
 `BusAmbiguous` decides.
 """
 
@@ -16,10 +16,12 @@ from typing import Any, Protocol, cast
 from hiredis import pack_command
 from redis import Redis
 from redis import exceptions as refusals
+from redis._parsers import BaseParser
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from luthien_stream.bus.redis.wire import Wire
 from luthien_stream.errors import BusAmbiguous, BusError, BusFull, BusUnavailable, ConfigError
 
 Command = tuple[str | bytes | int, ...]
@@ -44,13 +46,11 @@ _NOT_EXECUTED = (
 class _Connection(Protocol):
     """What is used of redis-py's connection."""
 
-    @property
-    def is_connected(self) -> bool: ...
+    _writer: asyncio.StreamWriter | None
+    """Its transport is taken over by a `Wire` once it stands: there is no public way to it."""
+
     async def connect(self) -> None: ...
     async def disconnect(self, nowait: bool = False) -> None: ...
-    async def can_read(self) -> bool: ...
-    async def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
-    async def read_response(self) -> Reply: ...
 
 
 def connector(url: str) -> Callable[[], _Connection]:
@@ -92,13 +92,15 @@ class Link:
 
     def __init__(self, make: Callable[[], _Connection]) -> None:
         self._connection = make()
+        self._wire: Wire | None = None
         self.run_id = ""
         self.due = math.inf
         """When the call in hand must have ended (monotonic seconds); whoever owns the link closes it then."""
 
-    async def usable(self) -> bool:
+    @property
+    def usable(self) -> bool:
         """Whether it is connected, as far as one can see without a round trip."""
-        return self._connection.is_connected and not await self._connection.can_read()
+        return self._wire is not None and self._wire.usable
 
     async def open(self) -> None:
         """Connect anew and learn the server's incarnation. Raises `BusUnavailable`."""
@@ -106,6 +108,10 @@ class Link:
         try:
             async with asyncio.timeout(COMMAND_DEADLINE_S):
                 await self._connection.connect()
+            writer = self._connection._writer
+            if writer is None:
+                raise BusAmbiguous
+            self._wire = Wire(cast(asyncio.Transport, writer.transport), BaseParser.parse_error)
             (info,) = await self.call([("INFO", "server")], COMMAND_DEADLINE_S)
         except (refusals.RedisError, OSError, BusAmbiguous) as error:
             await self.close()
@@ -114,28 +120,36 @@ class Link:
 
     async def call(self, commands: Sequence[Command], deadline_s: float) -> list[Reply]:
         """Send and wait for all replies; refusals are returned, not raised. Raises `BusAmbiguous`, and closes."""
-        connection = self._connection
+        if not commands:
+            return []
+        if self._wire is None:
+            raise BusAmbiguous
+        packed = [_pack(command) for command in commands]
         self.due = monotonic() + deadline_s
         try:
-            await connection.send_packed_command([_pack(command) for command in commands], check_health=False)
-            return [await self._reply() for _ in commands]
+            replies = await self._wire.exchange(packed[0] if len(packed) == 1 else b"".join(packed), len(packed))
+            for reply in replies:
+                if isinstance(reply, refusals.ConnectionError):  # the server says it will not go on
+                    raise reply
         except (refusals.RedisError, OSError) as error:
             await self.close()
             if isinstance(error, _NOT_EXECUTED):
                 raise refusal(error) from error
             raise BusAmbiguous from error
+        except asyncio.CancelledError:
+            await self.close()  # its replies are still to come
+            raise
+        else:
+            return replies
         finally:
             self.due = math.inf
 
     async def close(self) -> None:
         """Close at once; a call that waits ends with `BusAmbiguous`."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
         await self._connection.disconnect(nowait=True)
-
-    async def _reply(self) -> Reply:
-        try:
-            return await self._connection.read_response()
-        except refusals.ResponseError as error:
-            return error
 
 
 def find(info: Reply, field: bytes) -> str:

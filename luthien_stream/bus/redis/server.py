@@ -90,7 +90,7 @@ class Server:
 
     async def connect(self, link: Link) -> None:
         """Make a link usable. Raises `BusUnavailable`."""
-        if await link.usable():
+        if link.usable:
             return
         if self.closed:
             raise BusUnavailable("The connection to the log (Redis) was closed by this process")

@@ -158,4 +158,5 @@ def test_phases_are_the_methods_that_are_defined(tmp_path: Path) -> None:
     source = SHOUT.replace("response(self, events, ctx)", "request(self, request, ctx)").replace("yield", "pass;")
     (tmp_path / "shout.py").write_text(source.split("        async for")[0] + "        return request\n")
     assert loaded(PolicyUse("shout"), folder=tmp_path).phases == ("request",)
-    assert loaded(PolicyUse("noop")).phases == ("request", "response")
+    assert loaded(PolicyUse("noop")).phases == ("response",)
+    assert loaded(PolicyUse("shout"), PolicyUse("noop"), folder=tmp_path).phases == ("request", "response")
