@@ -99,6 +99,8 @@ class Vault:
 
     def mask_text(self, text: str) -> str:
         """The same as `mask` for a text."""
+        if not text:
+            return ""
         return self.mask(text.encode("utf-8", "replace")).decode("utf-8", "replace")
 
     def mask_headers(self, headers: Iterable[Header]) -> tuple[Header, ...]:
@@ -124,8 +126,10 @@ def keep_headers(vault: Vault, headers: Mapping[str, str]) -> None:
     """Take the secrets in a request's headers."""
     for name, value in headers.items():
         if is_credential(name):
-            vault.keep(secret_of(value))
-            vault.keep(value.strip().partition(" ")[2])  # behind a scheme that `secret_of` does not know
+            secret, behind = secret_of(value), value.strip().partition(" ")[2]
+            vault.keep(secret)
+            if behind != secret:
+                vault.keep(behind)  # behind a scheme that `secret_of` does not know
 
 
 def shown_headers(vault: Vault, headers: Iterable[Header]) -> tuple[Header, ...]:
@@ -136,6 +140,8 @@ def shown_headers(vault: Vault, headers: Iterable[Header]) -> tuple[Header, ...]
 
 def cut_query(vault: Vault, query: str) -> str:
     """Take the secrets in a query and return it as it may be published."""
+    if not query:
+        return ""
     pairs = [pair.partition("=") for pair in query.split("&")]
     for name, _, value in pairs:
         if is_credential(unquote_plus(name)):

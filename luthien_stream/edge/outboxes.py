@@ -17,8 +17,8 @@ class Outboxes:
     def __init__(self, bus: Bus, edge: str, stage: str, on_lost: Callable[[set[str]], None]) -> None:
         """`stage` is the pipeline's stage key, empty for none."""
         source, inbox = f"edge:{edge}", keys.inbox(edge)
-        self.copies = Outbox(bus, inbox, source, on_lost=on_lost, patient=True)
-        """The original lanes that no policy sees."""
+        self.copies = Outbox(bus, inbox, source, on_lost=on_lost)
+        """The original lanes that no policy sees. Not patient: the record has no less than the client."""
         self.notes = Outbox(bus, inbox, f"record:{edge}", on_lost=on_lost, patient=True)
         """What the edge itself did."""
         names = [keys.partition(stage, number) for number in range(PARTITIONS)] if stage else []

@@ -1,7 +1,7 @@
 -- One turn of an owner, whole or not at all: the commands that a full server refuses come first.
 -- KEYS stream state open closed destination...
 -- ARGV owner turn cursor effects spill_prefix closed_kept_us n_outputs pack... n_open (call value)... n_closed call...
-local state = redis.call('HMGET', KEYS[2], 'owner', 'turn', 'cursor')
+local state = redis.call('HMGET', KEYS[2], 'owner', 'turn', 'cursor', 'crashes')
 if state[1] ~= ARGV[1] then return 'FENCED' end
 local turn, mine = tonumber(state[2]), tonumber(ARGV[2])
 if mine <= turn then return 'DUP ' .. turn end      -- a repeat, or a late copy
@@ -32,7 +32,8 @@ end
 
 n = tonumber(ARGV[i])
 i = i + 1
-if (state[3] or '0-0') ~= ARGV[3] or n > 0 then redis.call('HSET', KEYS[2], 'crashes', 0) end
+local moved = (state[3] or '0-0') ~= ARGV[3] or n > 0
+if moved and state[4] ~= '0' then redis.call('HSET', KEYS[2], 'crashes', 0) end
 if n == 0 then return 'OK' end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
