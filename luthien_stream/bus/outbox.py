@@ -29,7 +29,7 @@ log = structlog.get_logger()
 ROOM_BYTES = 4 * 1024 * 1024
 """More than this waiting, and `room` waits."""
 KEPT_BYTES = 2 * 1024 * 1024
-"""More than this is not kept, whatever its age: with four partitions 5 s of some 5,000 chunks a second."""
+"""More than this is not kept, whatever its age: 5 s of some 1,200 chunks a second, and there is one a partition."""
 BUSY_INTERVAL_S = 1 / 500
 """Writes that follow each other closer than this wait `linger_s` for company."""
 FIRST_PAUSE_S = 0.02
@@ -55,7 +55,7 @@ class _Kept(Struct):
 
 
 class Outbox:
-    """Publishes the events of one source to one stream; `patient`: all of them can wait a little, see `put`.
+    """Publishes the events of one source to one stream.
 
     `on_lost` gets the calls of a pack that could not be written within `publish_deadline_s` of its first event.
     `keep_s` is how long confirmed packs are kept (0 where the server forgets nothing). Run `run` as a task.
@@ -73,16 +73,15 @@ class Outbox:
         max_events: int = 64,
         max_bytes: int = 32768,
         linger_s: float = 0.0015,
-        patient: bool = False,
         patience_s: float = 0.005,
     ) -> None:
         self._bus, self._stream, self._src, self._on_lost = bus, stream, src, on_lost
         self._keep_s, self._deadline_s, self._linger_s = keep_s, publish_deadline_s, linger_s
         self._max_events, self._max_bytes = max_events, max_bytes
-        self._patient, self._patience_s = patient, patience_s
+        self._patience_s = patience_s
         self._queue: deque[_Pack] = deque()
         self._alarm: asyncio.TimerHandle | None = None
-        """Set while only patient events wait."""
+        """Ends the patience of what waits, unless it leaves before."""
         self._kept: deque[_Kept] = deque()
         self._kept_bytes = 0
         self._waiting = 0
@@ -107,7 +106,7 @@ class Outbox:
         pack.calls.add(event.call)
         pack.size += size
         self._waiting += size
-        if not (patient or self._patient):
+        if not patient:
             self._wake.set()
         elif self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(self._patience_s, self._wake.set)
@@ -162,8 +161,11 @@ class Outbox:
         now = monotonic()
         self._interval += (min(now - self._last_write, 1.0) - self._interval) / 8
         self._last_write = now
-        if self._linger_s and self._interval < BUSY_INTERVAL_S and len(self._queue) < 2:
+        if self._linger_s and self._interval < BUSY_INTERVAL_S and not self._has_full_pack():
             await asyncio.sleep(self._linger_s)
+
+    def _has_full_pack(self) -> bool:
+        return len(self._queue) > 1 or (bool(self._queue) and len(self._queue[0].events) >= self._max_events)
 
     async def _deliver(self, pack: _Pack) -> None:
         """Write the kept packs if they are due, then this one (unless it is empty), until confirmed or too late."""

@@ -80,9 +80,13 @@ def _run(module: ModuleType, args: argparse.Namespace) -> int:
 
 def _spare_rich() -> None:
     """Import structlog as if rich were not there: its own tracebacks are not used, and no role needs the rest."""
+    if "rich" in sys.modules:
+        return
     sys.modules["rich"] = None  # type: ignore[assignment]
-    importlib.import_module("structlog")
-    del sys.modules["rich"]
+    try:
+        importlib.import_module("structlog")
+    finally:
+        del sys.modules["rich"]
 
 
 def _module(command: str) -> ModuleType:

@@ -274,9 +274,9 @@ class Call:
     def close(self) -> None:
         """Write the last words to the record."""
         if self.relayed:
-            self.lines.notes.put(self._final_words())
+            self.lines.notes.put(self._final_words(), patient=True)
         self.lines.notes.put(
-            log.ResponseDelivered(call=self.id, last=self.last, bytes=self.delivery.bytes, left=self.left)
+            log.ResponseDelivered(call=self.id, last=self.last, bytes=self.delivery.bytes, left=self.left), patient=True
         )
 
     def inject(self, frame: bytes, why: str) -> None:

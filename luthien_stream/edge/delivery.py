@@ -20,7 +20,7 @@ DRAIN_S = 60.0
 
 
 class _Streamed(web.StreamResponse):
-    """Keeps its head until the first bytes of the body leave, so that the client is woken once for both."""
+    """Keeps its head until the first bytes of the body leave: uvloop sends both in one write."""
 
     _send_headers_immediately = False
 
@@ -43,7 +43,7 @@ class Delivery:
 
     @property
     def begun(self) -> bool:
-        """Status and headers have been sent."""
+        """Status and headers have been sent, as far as the client is there."""
         return self._response is not None and self._head is None
 
     @property
@@ -58,6 +58,8 @@ class Delivery:
         response = _Streamed(status=status, headers=headers)
         if self._chunked:
             response.enable_chunked_encoding()
+        else:
+            response.force_close()  # the end of the connection is all that tells where the answer ends
         self._head = await response.prepare(self._request)
         self._response = response
 
@@ -76,6 +78,7 @@ class Delivery:
         """
         if self._response is not None and self._chunked:
             response.enable_chunked_encoding()
+        self._head = None
         async with asyncio.timeout(DRAIN_S):
             await response.prepare(self._request)
             await response.write_eof()
@@ -103,6 +106,7 @@ class Delivery:
     async def end(self) -> web.StreamResponse:
         """End the answer as it should, and wait until the client has it. Raises `TimeoutError`."""
         assert self._response is not None
+        self._head = None  # if nothing was written, it leaves with the end
         async with asyncio.timeout(DRAIN_S):
             await self._response.write_eof()
         return self._response
@@ -113,6 +117,11 @@ class Delivery:
         if self._request.transport is not None:
             self._request.transport.close()
         return self._response
+
+    def withdraw(self) -> None:
+        """Close the connection if status and headers were made ready and nothing came of them."""
+        if self._head is not None:
+            self.abort()
 
     def abort(self) -> None:
         """Close the connection now and drop what the client has not taken."""

@@ -18,8 +18,8 @@ class Outboxes:
         """`stage` is the pipeline's stage key, empty for none."""
         source, inbox = f"edge:{edge}", keys.inbox(edge)
         self.copies = Outbox(bus, inbox, source, on_lost=on_lost)
-        """The original lanes that no policy sees. Not patient: the record has no less than the client."""
-        self.notes = Outbox(bus, inbox, f"record:{edge}", on_lost=on_lost, patient=True)
+        """The original lanes that no policy sees."""
+        self.notes = Outbox(bus, inbox, f"record:{edge}", on_lost=on_lost)
         """What the edge itself did."""
         names = [keys.partition(stage, number) for number in range(PARTITIONS)] if stage else []
         self.stage = [Outbox(bus, keys.partition_stream(name), source, on_lost=on_lost) for name in names]

@@ -13,7 +13,7 @@ from luthien_stream.policy.pipeline import Pipeline
 
 
 class Plan(Struct, frozen=True):
-    """The one stage that calls pass; all empty without a pipeline."""
+    """The one stage that calls pass: all empty without a pipeline, all but the version if no policy acts."""
 
     version: str = ""
     stage: str = ""
@@ -25,13 +25,13 @@ class Plan(Struct, frozen=True):
         """Read it off a pipeline."""
         if pipeline is None:
             return cls()
+        if not pipeline.phases:
+            return cls(pipeline.version)
         return cls(pipeline.version, pipeline.stage, tuple(pipeline.phases), pipeline.fails_open)
 
     def slip(self, call: str, way: Way) -> Slip:
         """The routing slip of a call."""
-        if not self.phases:
-            return Slip()
-        if way == "bypassed":
+        if not self.phases or way == "bypassed":
             return Slip(version=self.version)
         hop = Hop(stage=self.stage, partition=partition_of(call), phases=self.phases)
         final_by = f"stage:{self.stage}" if "response" in self.phases else "edge"

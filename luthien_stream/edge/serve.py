@@ -33,6 +33,7 @@ async def serve(call: Call, providers: Providers) -> web.StreamResponse:
     finally:
         if call.reader is not None:
             call.cancel_original("edge_failed")
+        call.delivery.withdraw()
         call.close()
         await _stop_reading(call)
 

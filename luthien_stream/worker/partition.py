@@ -245,7 +245,7 @@ class Partition:
             turn.open[call.id] = call.as_open()
 
     def credit_silent(self) -> bool:
-        """Have the next turn give credit for calls that put nothing out; False if there are none."""
+        """Have the next turn give the credit that is owed, most often to silent calls; False if none is."""
         owed = [call for call in self.calls.values() if call.intake.count > call.told and not call.intake.chained]
         self._touched.update((call.id, call) for call in owed)
         self._credit_due = bool(owed)

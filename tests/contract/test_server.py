@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ import pytest
 from luthien_stream.bus import connect, keys
 from luthien_stream.bus.outbox import Outbox
 from luthien_stream.bus.port import START, Bus, Open, Settlement
+from luthien_stream.bus.redis import links
 from luthien_stream.bus.redis.links import call_once
 from luthien_stream.embedded.valkey import EmbeddedValkey
 from luthien_stream.errors import BusAmbiguous, BusError, BusFull, BusUnavailable, ConfigError
@@ -154,6 +156,19 @@ async def test_a_lost_reply_of_a_turn(proxy: Proxy, proxied: Bus, direct: Bus) -
         settled, read = await reader.turn(P, turn, START)
     assert (settled.outcome, [entry.raw for entry in read]) == ("dup", [b"effect"])
     assert await entries(direct, INBOX) == 1
+
+
+async def test_a_server_that_accepts_and_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first connection has a deadline too."""
+    monkeypatch.setattr(links, "COMMAND_DEADLINE_S", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+        bus = connect(f"unix://{tmp_path}/silent")
+        async with asyncio.timeout(10):
+            with pytest.raises(BusUnavailable):
+                await bus.ping()
+        await bus.close()
 
 
 async def test_scripts_are_loaded_again(valkey_url: str) -> None:

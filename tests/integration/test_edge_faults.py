@@ -163,23 +163,6 @@ async def test_a_provider_that_falls_silent_is_given_up(policies: tuple[Policy, 
 
 
 @WAYS
-@pytest.mark.parametrize("model", ["break-0", "reset-0"])
-@pytest.mark.parametrize("version", [aiohttp.HttpVersion10, aiohttp.HttpVersion11])
-async def test_an_answer_that_ends_before_it_begins_is_an_http_error(
-    policies: tuple[Policy, ...], model: str, version: aiohttp.HttpVersion
-) -> None:
-    """The provider's own status and headers, which may be ready by then, are not sent; the next call works."""
-    async with running(*policies) as rig, aiohttp.ClientSession(version=version) as client:
-        for _ in range(2):
-            async with client.post(rig.url + "/v1/messages", json=request_body(model), headers=HEADERS) as response:
-                assert response.status == 502
-                assert response.content_type == "application/json"
-                assert ("transfer-encoding" in response.headers) <= (version == aiohttp.HttpVersion11)
-                assert (await response.json())["error"]["type"] == "api_error"
-        await works(rig)
-
-
-@WAYS
 @pytest.mark.parametrize("stream", [True, False])
 async def test_garbage_is_an_error_of_the_provider(policies: tuple[Policy, ...], stream: bool) -> None:
     """A clear end, whatever the provider meant."""

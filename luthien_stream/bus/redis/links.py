@@ -108,11 +108,11 @@ class Link:
         try:
             async with asyncio.timeout(COMMAND_DEADLINE_S):
                 await self._connection.connect()
-            writer = self._connection._writer
-            if writer is None:
-                raise BusAmbiguous
-            self._wire = Wire(cast(asyncio.Transport, writer.transport), BaseParser.parse_error)
-            (info,) = await self.call([("INFO", "server")], COMMAND_DEADLINE_S)
+                writer = self._connection._writer
+                if writer is None:
+                    raise BusAmbiguous
+                self._wire = Wire(cast(asyncio.Transport, writer.transport), BaseParser.parse_error)
+                (info,) = await self.call([("INFO", "server")], COMMAND_DEADLINE_S)
         except (refusals.RedisError, OSError, BusAmbiguous) as error:
             await self.close()
             raise BusUnavailable(f"{BusUnavailable.__doc__} ({error})") from error

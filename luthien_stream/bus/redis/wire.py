@@ -30,7 +30,7 @@ class Wire(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """False once either side has closed it, or something came that nobody asked for."""
-        return self._open and not self._parser.has_data()
+        return self._open and not self._transport.is_closing() and not self._parser.has_data()
 
     def exchange(self, data: bytes, replies: int) -> asyncio.Future[list[Any]]:
         """Send commands and return their replies to come, at least one. It fails with `ConnectionError`."""

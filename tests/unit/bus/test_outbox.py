@@ -76,8 +76,8 @@ async def test_a_patient_event_leaves_with_the_next_one() -> None:
         assert await written(bus) == []
         outbox.put(chunk(1))
         await wait_until(partial(entries, bus, 1))
-    async with running(bus, patient=True) as outbox:
-        outbox.put(chunk(2))
+    async with running(bus) as outbox:
+        outbox.put(chunk(2), patient=True)
         await wait_until(partial(entries, bus, 2))
     assert await written(bus) == [[0, 1], [2]]
 
