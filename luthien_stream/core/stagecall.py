@@ -163,8 +163,8 @@ class StageCall:
             self._record_cut(Doom(reason, message, gently=False), stage, now)
             self._terminate(reason, message, now)
 
-    def rebuilt(self, now: int) -> None:
-        """The whole log has been read: a run that ended before what was released cannot be the same run."""
+    def end_if_short(self, now: int) -> None:
+        """Once the log of an earlier owner has been read: a run that ends before what was released is another run."""
         if self.over and not self.done:
             self._terminate("nondeterminism", "The call, run again, ended before what was released of it", now)
 

@@ -172,7 +172,7 @@ class Partition:
         self.rebuilt = True
         now = self._now()
         for call in self.calls.values():
-            call.rebuilt(now)
+            call.end_if_short(now)
             call.heard = now
         self._touched.update(self.calls)
 
@@ -192,6 +192,7 @@ class Partition:
                     self.wanted.append((call.id, want))
             if call.doom is not None:
                 self._cut(call, call.doom)
+        call.end_if_short(self._now())
 
     def _cut(self, call: OpenCall, doom: Doom) -> None:
         now = self._now()

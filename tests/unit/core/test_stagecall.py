@@ -45,7 +45,7 @@ def again(log: list[AnyEvent], call: StageCall, floor: int) -> StageCall:
     other = StageCall("c", Toy(), floor=floor, digest=digest)
     for event in [*log, *call.records]:
         other.feed(SRC, event, 1)
-    other.rebuilt(1)
+    other.end_if_short(1)
     return other
 
 
@@ -69,7 +69,7 @@ def test_a_run_shorter_than_what_was_released_ends_where_that_ended(letters: lis
     call = StageCall("c", Toy(), floor=floor + 20, digest=4711)
     for event in [request("c"), *answer("c", letters)]:
         call.feed(SRC, event, 0)
-    call.rebuilt(0)
+    call.end_if_short(0)
     call.end("deadline", "too late", STAGE, 0)
     assert [(e.n, e.prev) for e in call.outputs] == [(floor + 20, 4711)]
     assert call.done

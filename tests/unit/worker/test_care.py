@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from luthien_stream.bus.memory import MemoryBus
-from luthien_stream.bus.port import START
+from luthien_stream.bus.port import START, Open
 from luthien_stream.core.digest import EMPTY, chain
 from luthien_stream.core.stagecall import Doom
 from luthien_stream.events import pack
@@ -129,6 +129,20 @@ def test_the_watchdog_sees_what_ends_a_call() -> None:
     partition.doom(partition.calls["c"], Doom("deadline", "too late"))
     assert partition.turn().closed == ["c"]
     assert (seen, watch.running) == ([("s:0", "c", START)], None)
+
+
+def test_a_run_that_ends_short_after_its_rebuild_is_closed() -> None:
+    """The log has lost what an earlier owner released of, and goes on to another end: the call ends where it was."""
+    partition = Partition("s", 0, Toy, now=SystemClock().now_us, watch=Watch(), seen_every=1)
+    partition.resume({"c": Open("1-0", 7, 123, EDGE, 0)}, {})
+    partition.take("1-0", f"edge:{EDGE}", [request("c")], known_only=True)
+    partition.finish_rebuild()
+    assert partition.turn().closed == []
+    partition.take("2-0", f"edge:{EDGE}", answer("c", []))
+    turn = partition.turn()
+    (end,) = [event for events in turn.outputs.values() for event in events if isinstance(event, ResponseFailed)]
+    assert (end.n, end.prev, end.error) == (7, 123, "nondeterminism")
+    assert turn.closed == ["c"]
 
 
 def test_a_suspect_is_counted_by_event() -> None:
