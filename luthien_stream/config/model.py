@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from luthien_stream.errors import ConfigError
 
-FormatName = Literal["anthropic_messages", "openai_chat"]
+FormatName = Literal["anthropic_messages", "openai_chat", "openai_responses"]
 
 
 class Admin(Struct, forbid_unknown_fields=True, frozen=True):

@@ -26,7 +26,7 @@ HOP_BY_HOP = frozenset(
 _NOT_UP = HOP_BY_HOP | {"host", "content-length", "content-encoding", "accept-encoding", "expect"}
 _NOT_DOWN = HOP_BY_HOP | {"content-length", "content-encoding"}
 CALL_HEADER = "x-luthien-call-id"
-REQUEST_ID = {"anthropic_messages": "request-id", "openai_chat": "x-request-id"}
+REQUEST_ID = {"anthropic_messages": "request-id", "openai_chat": "x-request-id", "openai_responses": "x-request-id"}
 EVENT_STREAM = "text/event-stream"
 
 
