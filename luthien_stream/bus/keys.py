@@ -53,6 +53,11 @@ def body(ref: str) -> str:
     return f"ls:body:{ref}"
 
 
+def value(name: str) -> str:
+    """What an edge keeps for all edges under a name."""
+    return f"ls:value:{name}"
+
+
 def registry(role: str) -> str:
     """The set of all names that have had a heartbeat in a role."""
     return f"ls:registry:{role}"

@@ -160,12 +160,20 @@ class Bus(Protocol):
     def last_words(self, partition: str, owner: str, suspect: str) -> None:
         """Write `suspect` and give up the lease, synchronously, from a thread of a process that is about to die."""
 
-    # bodies, processes, dead letters
+    # bodies, values, processes, dead letters
     async def put_body(self, ref: str, body: bytes, *, ttl_ms: int) -> None: ...
     async def get_body(self, ref: str) -> bytes:
         """Raises `BodyMissing`."""
 
     async def touch_bodies(self, refs: Sequence[str], *, ttl_ms: int) -> None: ...
+    async def put_values(self, values: Mapping[str, bytes], *, ttl_ms: int) -> None:
+        """Keep values under their names for a while; what is there is replaced."""
+
+    async def claim_value(self, name: str, value: bytes, *, ttl_ms: int) -> bytes:
+        """Keep a value unless the name has one; return the one that it has now."""
+
+    async def get_value(self, name: str) -> bytes | None: ...
+    async def drop_value(self, name: str) -> None: ...
     async def beat(self, role: str, name: str, facts: Mapping[str, str], *, ttl_ms: int) -> None: ...
     async def unbeat(self, role: str, name: str) -> None: ...
     async def alive(self, role: str) -> dict[str, dict[str, str]]:

@@ -43,6 +43,32 @@ async def test_bodies_live_as_long_as_somebody_touches_them(bus: Bus) -> None:
     assert [await bus.get_body(ref) for ref in ("touched", "again")] == [b"x", b"x"]
 
 
+async def test_values(backend: Backend) -> None:
+    """A value is there for all processes until it is dropped, replaced or its time has passed."""
+    bus, other = backend.bus, backend.other
+    await bus.put_values({"a": b"1", "b": bytes(range(256))}, ttl_ms=HOUR_MS)
+    await bus.put_values({"b": b"2"}, ttl_ms=HOUR_MS)
+    await bus.put_values({"short": b"3"}, ttl_ms=30)
+    assert [await other.get_value(name) for name in ("a", "b", "missing")] == [b"1", b"2", None]
+    await other.drop_value("a")
+    await other.drop_value("missing")
+
+    async def gone() -> bool:
+        return await bus.get_value("short") is None
+
+    await wait_until(gone)
+    assert [await bus.get_value(name) for name in ("a", "b")] == [None, b"2"]
+
+
+async def test_the_first_claim_of_a_value_counts(backend: Backend) -> None:
+    """Until its time has passed; all get the same one."""
+    bus, other = backend.bus, backend.other
+    assert await bus.claim_value("secret", b"first", ttl_ms=HOUR_MS) == b"first"
+    assert await other.claim_value("secret", b"second", ttl_ms=HOUR_MS) == b"first"
+    await bus.drop_value("secret")
+    assert await other.claim_value("secret", b"second", ttl_ms=HOUR_MS) == b"second"
+
+
 async def test_heartbeats(backend: Backend) -> None:
     """A process is alive with its newest facts as long as it beats, and no longer than that; roles are apart."""
     bus, other = backend.bus, backend.other

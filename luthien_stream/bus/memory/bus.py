@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.ids import order, text
-from luthien_stream.bus.limits import DEAD_LETTERS_KEPT
-from luthien_stream.bus.memory.data import Beat, Body, Data
+from luthien_stream.bus.memory.data import Data
+from luthien_stream.bus.memory.kept import Kept
 from luthien_stream.bus.memory.partition import Lease
 from luthien_stream.bus.memory.reader import MemoryReader, Waiters
 from luthien_stream.bus.memory.stream import Group
 from luthien_stream.bus.port import START, Acquired, Bus, Entry, Lag, Open, Settled, Settlement
-from luthien_stream.errors import BodyMissing, BusAmbiguous, BusFull, BusUnavailable
+from luthien_stream.errors import BusAmbiguous, BusFull, BusUnavailable
 
 Snapshot = Data
 
@@ -25,7 +25,7 @@ def microseconds() -> int:
     return time.time_ns() // 1000
 
 
-class MemoryBus(Bus):
+class MemoryBus(Kept, Bus):
     """All roles of one process share one. `clock` gives microseconds; `maxmemory` (bytes, 0 for none) makes it full.
 
     The methods of the port are described there.
@@ -191,49 +191,6 @@ class MemoryBus(Bus):
         found = self.data.partition(partition)
         if found.owner == owner:
             found.owner, found.who, found.suspect, found.lease = "", "", suspect, None
-
-    # bodies, processes, dead letters
-    async def put_body(self, ref: str, body: bytes, *, ttl_ms: int) -> None:
-        self._refuse_if_full()
-        stored, expires = self.data.bodies.get(ref), self.now_ms() + ttl_ms
-        self.data.bodies[ref] = Body(body, max(expires, stored.expires if stored else 0))
-
-    async def get_body(self, ref: str) -> bytes:
-        stored = self.data.bodies.get(ref)
-        if stored is None or stored.expires <= self.now_ms():
-            raise BodyMissing(ref=ref)
-        return stored.body
-
-    async def touch_bodies(self, refs: Sequence[str], *, ttl_ms: int) -> None:
-        for ref in refs:
-            if ref in self.data.bodies:
-                stored = self.data.bodies[ref]
-                stored.expires = max(stored.expires, self.now_ms() + ttl_ms)
-
-    async def beat(self, role: str, name: str, facts: Mapping[str, str], *, ttl_ms: int) -> None:
-        self.data.beats[role, name] = Beat(dict(facts), self.now_ms() + ttl_ms)
-
-    async def unbeat(self, role: str, name: str) -> None:
-        self.data.beats.pop((role, name), None)
-
-    async def alive(self, role: str) -> dict[str, dict[str, str]]:
-        self.data.expire(self.now_ms())
-        return {name: dict(beat.facts) for (of, name), beat in self.data.beats.items() if of == role}
-
-    async def dead_letter(self, record: Mapping[str, bytes]) -> str:
-        last = self.data.dead_last
-        self.data.dead_last = max((self.now_ms(), 0), (last[0], last[1] + 1))
-        self.data.dead[text(self.data.dead_last)] = dict(record)
-        if len(self.data.dead) > DEAD_LETTERS_KEPT:
-            del self.data.dead[next(iter(self.data.dead))]
-        return text(self.data.dead_last)
-
-    async def dead_letters(self, *, after: str = START, count: int = 100) -> list[tuple[str, dict[str, bytes]]]:
-        later = [(id, dict(record)) for id, record in self.data.dead.items() if order(id) > order(after)]
-        return later[:count]
-
-    async def drop_dead_letter(self, id: str) -> None:
-        self.data.dead.pop(id, None)
 
     async def memory(self) -> tuple[int, int]:
         return self.data.used(), self.maxmemory

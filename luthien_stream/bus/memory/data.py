@@ -11,7 +11,7 @@ from luthien_stream.bus.memory.stream import ZERO, Id, Stream
 
 
 class Body(Struct):
-    """A stored request body, until `expires` (milliseconds since 1970)."""
+    """A stored request body or value, until `expires` (milliseconds since 1970)."""
 
     body: bytes
     expires: int
@@ -31,6 +31,7 @@ class Data(Struct):
     registered: set[str] = field(default_factory=set)
     partitions: dict[str, Partition] = field(default_factory=dict)
     bodies: dict[str, Body] = field(default_factory=dict)
+    values: dict[str, Body] = field(default_factory=dict)
     beats: dict[tuple[str, str], Beat] = field(default_factory=dict)
     dead: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
     dead_last: Id = ZERO
@@ -56,8 +57,10 @@ class Data(Struct):
         for name in list(self.streams):
             self.find(name, now)
         self.bodies = {ref: body for ref, body in self.bodies.items() if body.expires > now}
+        self.values = {name: value for name, value in self.values.items() if value.expires > now}
         self.beats = {key: beat for key, beat in self.beats.items() if beat.expires > now}
 
     def used(self) -> int:
-        """Bytes of all entries and bodies."""
-        return sum(s.size for s in self.streams.values()) + sum(len(b.body) for b in self.bodies.values())
+        """Bytes of all entries, bodies and values."""
+        kept = [*self.bodies.values(), *self.values.values()]
+        return sum(stream.size for stream in self.streams.values()) + sum(len(one.body) for one in kept)

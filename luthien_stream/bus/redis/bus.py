@@ -144,7 +144,7 @@ class RedisBus(Bus):
         source = self._server.scripts.source("last_words")
         call_once(self._server.url, "EVAL", source, 2, *_lease_and_state(partition), owner, suspect)
 
-    # bodies, processes, dead letters
+    # bodies, values, processes, dead letters
     async def put_body(self, ref: str, body: bytes, *, ttl_ms: int) -> None:
         key = keys.body(ref)
         await self._server.call(("SET", key, body, "PX", ttl_ms, "NX"), ("PEXPIRE", key, ttl_ms, "GT"))
@@ -157,6 +157,21 @@ class RedisBus(Bus):
 
     async def touch_bodies(self, refs: Sequence[str], *, ttl_ms: int) -> None:
         await self._server.call(*(("PEXPIRE", keys.body(ref), ttl_ms, "GT") for ref in refs))
+
+    async def put_values(self, values: Mapping[str, bytes], *, ttl_ms: int) -> None:
+        await self._server.call(*(("SET", keys.value(name), value, "PX", ttl_ms) for name, value in values.items()))
+
+    async def claim_value(self, name: str, value: bytes, *, ttl_ms: int) -> bytes:
+        key = keys.value(name)
+        _, kept = await self._server.call(("SET", key, value, "PX", ttl_ms, "NX"), ("GET", key))
+        return value if kept is None else bytes(kept)
+
+    async def get_value(self, name: str) -> bytes | None:
+        (value,) = await self._server.call(("GET", keys.value(name)))
+        return None if value is None else bytes(value)
+
+    async def drop_value(self, name: str) -> None:
+        await self._server.call(("DEL", keys.value(name)))
 
     async def beat(self, role: str, name: str, facts: Mapping[str, str], *, ttl_ms: int) -> None:
         key, value = keys.heartbeat(role, name), msgspec.msgpack.encode(dict(facts))
