@@ -75,6 +75,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     providers: dict[str, Provider] = field(default_factory=dict)
     models: tuple[ModelRoute, ...] = ()
     pipeline: tuple[PolicyUse, ...] = ()
+    unpoliced: tuple[str, ...] = ()
+    """What passes although no policy can see it: paths behind `/v1/` (`files`, `audio/speech`), or body options."""
 
 
 def split_address(address: str) -> tuple[str, int]:

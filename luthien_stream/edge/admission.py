@@ -59,13 +59,18 @@ class Admission:
         if self._stage:
             self.served = any(self._stage in facts.get("stages", "").split(",") for facts in workers.values())
 
+    async def check(self) -> None:
+        """Raise `NotNow` if nothing at all is taken."""
+        if not self.log_answers and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            await self.look()
+        if reason := self.closed_because:
+            raise NotNow(reason)
+
     async def admit(self) -> Way:
         """Say which way a new call goes. Raises `NotNow`."""
-        if (not self.served or not self.log_answers) and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+        if not self.served and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             await self.look()
-        reason = self.closed_because
-        if reason:
-            raise NotNow(reason)
+        await self.check()
         if self.served and not self._behind:
             return "policed"
         if self._open:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from msgspec import Struct
 
 from luthien_stream.config.model import FormatName
-from luthien_stream.core.lens import Lens, Request
+from luthien_stream.core.lens import Lens
 from luthien_stream.edge.credentials import Vault
 from luthien_stream.edge.routing import Route
 from luthien_stream.events.log import Header
+
+
+class View(Protocol):
+    """A request's body, as far as the edge reads it."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes for the provider."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def streamed(self) -> bool: ...
+    def get(self, field: str) -> Any:
+        """A top-level field, parsed; None if absent."""
 
 
 class Published(Struct, frozen=True):
@@ -31,8 +48,7 @@ class Asked(Struct, frozen=True):
     """As it came."""
     headers: tuple[Header, ...]
     """As they came, names in lower case."""
-    view: Request
-    """The body, parsed as far as needed."""
+    view: View
     key: str
     """Name of the gateway key."""
     route: Route
@@ -40,3 +56,8 @@ class Asked(Struct, frozen=True):
     """What opens the provider of `route`."""
     vault: Vault
     published: Published
+    method: str = "POST"
+    plain: bool = False
+    """No codec reads this call: it passes as it is."""
+    bypass: str = ""
+    """Why no policy is shown it, where there are policies."""

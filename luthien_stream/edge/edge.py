@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -21,6 +21,7 @@ from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
+from luthien_stream.edge.doors import Doors
 from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.inbox import Inbox
 from luthien_stream.edge.ingress import Ingress
@@ -39,6 +40,7 @@ from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.upstream.port import Upstream
 
 logger = structlog.get_logger()
+Read = Callable[[web.Request, FormatName], Awaitable[Asked]]
 
 CLAIM_BYTES = 32 * 1024
 """Bodies over this are stored once and named by their digest."""
@@ -66,10 +68,11 @@ class Edge:
         self.lenses = lenses
         self.calls: dict[str, Call] = {}
         self.router = Router(config)
-        self.ingress = Ingress(config.auth, self.router, lenses, pipeline)
         self.providers = Providers(self.router, bus, native, demo)
         self._bus = bus
         self.plan = Plan.of(pipeline)
+        doors = Doors(acting=bool(self.plan.phases), unpoliced=config.unpoliced)
+        self.ingress = Ingress(config.auth, self.router, lenses, pipeline, doors)
         calls = self.calls.values()
         self.outboxes = Outboxes(bus, self.id, self.plan.stage, self._lost)
         self.inbox = Inbox(bus, self.id, self.calls)
@@ -117,12 +120,18 @@ class Edge:
 
     async def answer(self, request: web.Request, format: FormatName) -> web.StreamResponse:
         """Serve one request to a model."""
+        return await self._answer(request, format, self.ingress.read)
+
+    async def pass_on(self, request: web.Request, format: FormatName) -> web.StreamResponse:
+        """Serve a request that no codec reads, in the client's dialect where it cannot be."""
+        return await self._answer(request, format, self.ingress.read_plain)
+
+    async def _answer(self, request: web.Request, format: FormatName, read: Read) -> web.StreamResponse:
         id, lens = new_call(), self.lenses[format]
         try:
-            if self.admission.closed_because:
-                await self.admission.admit()
-            asked = await self.ingress.read(request, format)
-            way = await self.admission.admit()
+            await self.admission.check()
+            asked = await read(request, format)
+            way: Way = "bypassed" if asked.plain else await self.admission.admit()
             call = await self._open(id, asked, way, request)
         except Refusal as refusal:
             return self._refuse(request, lens, refusal, id, format)
@@ -149,8 +158,9 @@ class Edge:
             received.body_ref, received.body = hashlib.sha256(received.body).hexdigest(), b""
             await self._bus.put_body(received.body_ref, asked.published.body, ttl_ms=BODY_TTL_MS)
         call.line.put(received)
-        if way == "bypassed":
-            call.line.put(log.PolicyBypassed(call=id, at=0, why="no worker answers; all policies are on_error: open"))
+        bypass = asked.bypass or ("no worker answers; all policies are on_error: open" if not asked.plain else "")
+        if way == "bypassed" and bypass:
+            call.line.put(log.PolicyBypassed(call=id, at=0, why=bypass))
         return call
 
     def _received(self, call: Call, deadline: int) -> log.RequestReceived:

@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from luthien_stream.config.model import Auth, FormatName
 from luthien_stream.core.lens import Lens, Request
 from luthien_stream.edge import auth
-from luthien_stream.edge.asked import Asked, Published
+from luthien_stream.edge.asked import Asked, Published, View
 from luthien_stream.edge.credentials import Vault, cut_body, cut_query, keep_headers, shown_headers
-from luthien_stream.edge.doors import check_options
-from luthien_stream.edge.refusals import OptionClosed, Refusal, RequestInvalid, TooLarge
+from luthien_stream.edge.doors import Doors
+from luthien_stream.edge.plain import PlainRequest
+from luthien_stream.edge.refusals import OptionClosed, PathUnknown, Refusal, RequestInvalid, TooLarge
 from luthien_stream.edge.routing import Route, Router
 from luthien_stream.edge.session import session_of
 from luthien_stream.errors import ClientError
@@ -36,32 +38,60 @@ class Guard(Protocol):
 class Ingress:
     """Reads requests for one configuration."""
 
-    def __init__(self, settings: Auth, router: Router, lenses: Mapping[str, Lens], guard: Guard | None) -> None:
+    def __init__(
+        self, settings: Auth, router: Router, lenses: Mapping[str, Lens], guard: Guard | None, doors: Doors
+    ) -> None:
         """`guard` is the pipeline; None where no policy is configured."""
         self._auth = settings
         self._router = router
         self._lenses = lenses
         self._guard = guard
+        self._doors = doors
 
     async def read(self, request: web.Request, format: FormatName) -> Asked:
         """Return what is asked. Raises `Refusal`."""
         headers = _headers(request)
-        by_name = dict(headers)
-        caller = auth.authenticate(self._auth, by_name)
-        lens = self._lenses[format]
-        view = _parsed(lens, await _body(request))
+        caller = auth.authenticate(self._auth, dict(headers))
+        view = _parsed(self._lenses[format], await _body(request))
         try:
-            if self._guard is not None:
-                _unguarded(self._guard, format, view)
+            self._doors.check_options(format, view)
+            objection = self._guard.objection(view) if self._guard is not None else None
+            if objection:
+                raise OptionClosed(objection)
             route = self._router.route(view.model, format)
         except Refusal as refusal:
             refusal.model = view.model
             raise
+        return self._asked(request, format, headers, caller, view, route)
+
+    async def read_plain(self, request: web.Request, format: FormatName) -> Asked:
+        """The same for a request that no codec reads. `format` is the client's dialect. Raises `Refusal`."""
+        path = request.rel_url.raw_path
+        headers = _headers(request)
+        caller = auth.authenticate(self._auth, dict(headers))
+        bypass = self._doors.pass_by(request.method, path)
+        body = await _body(request) if request.can_read_body else b""
+        view = PlainRequest(body, request.headers.get("content-type", ""))
+        route = self._router.route(view.model, format) if view.model else self._router.vendor(format)
+        if route is None:
+            raise PathUnknown(f"No provider is configured that speaks {format}: {request.method} {path} goes nowhere")
+        asked = self._asked(request, format, headers, caller, view, route)
+        return replace(asked, path=path, method=request.method, plain=True, bypass=bypass)
+
+    def _asked(
+        self,
+        request: web.Request,
+        format: FormatName,
+        headers: tuple[Header, ...],
+        caller: auth.Caller,
+        view: View,
+        route: Route,
+    ) -> Asked:
         credential = auth.provider_headers(route.provider, format, caller)
         vault, query = Vault(), request.rel_url.raw_query_string
         return Asked(
             format=format,
-            lens=lens,
+            lens=self._lenses[format],
             path=request.path,
             query=query,
             headers=headers,
@@ -124,28 +154,21 @@ def _parsed(lens: Lens, body: bytes) -> Request:
         raise RequestInvalid(str(error)) from error
     if not isinstance(view.get("model"), str) or not view.model:
         raise RequestInvalid("`model` is missing: it must be the name of a model")
-    if not isinstance(view.get("messages"), list):
-        raise RequestInvalid("`messages` must be a list")
     if not isinstance(view.get("stream"), bool | None):
         raise RequestInvalid("`stream` must be true or false")
     return view
 
 
-def _unguarded(guard: Guard, format: FormatName, view: Request) -> None:
-    check_options(format, view)
-    objection = guard.objection(view)
-    if objection:
-        raise OptionClosed(objection)
-
-
-def _published(vault: Vault, query: str, headers: tuple[Header, ...], view: Request, route: Route) -> Published:
+def _published(vault: Vault, query: str, headers: tuple[Header, ...], view: View, route: Route) -> Published:
     by_name = dict(headers)
     keep_headers(vault, by_name)
     if route.provider.api_key:
         vault.hide(route.provider.api_key)
     for value in route.provider.headers.values():
         vault.hide(value)
-    shown_query, body = cut_query(vault, query), cut_body(vault, view.body)
+    shown_query, body = cut_query(vault, query), b""
+    if not isinstance(view, PlainRequest) or view.is_json:  # files and forms are nobody's record
+        body = cut_body(vault, view.body)
     return Published(
         query=shown_query,
         headers=shown_headers(vault, headers),

@@ -14,6 +14,7 @@ from luthien_stream.core.sse import Splitter
 from luthien_stream.edge.call import Call, Head
 from luthien_stream.edge.credentials import without_credentials
 from luthien_stream.edge.failure import PROVIDER_ERROR
+from luthien_stream.edge.plain import PlainRequest
 from luthien_stream.edge.routing import DEMO, Route, Router
 from luthien_stream.edge.wire import streamed, to_provider
 from luthien_stream.errors import LuthienError, UpstreamError
@@ -63,7 +64,8 @@ class Providers:
         own = route.provider.passthrough
         query = asked.query if own else without_credentials(asked.query)
         headers = to_provider(asked.headers, asked.credential, route.provider)
-        async with self.of(route.name).open(route.provider, asked.path, query, headers, body) as answer:
+        opened = self.of(route.name).open(route.provider, asked.path, query, headers, body, method=asked.method)
+        async with opened as answer:
             frames = answer.status < 400 and streamed(answer.headers)
             call.start(Head(answer.status, tuple(answer.headers), frames))
             if frames:
@@ -81,7 +83,11 @@ class Providers:
                 model = released.model
                 route = self._reroute(call, model)
         if route.model != model:
-            body = asked.lens.request(body).set_model(route.model).body
+            view = asked.view
+            if isinstance(view, PlainRequest):
+                body = view.with_model(route.model)
+            else:
+                body = asked.lens.request(body).set_model(route.model).body
         return body, route
 
     def _reroute(self, call: Call, model: str) -> Route:
@@ -103,7 +109,7 @@ async def _read_frames(call: Call, answer: Answer) -> log.Terminal:
     if rest:
         call.took((rest,), "rest")
     ended = b"".join((*last, rest))
-    if not any(mark in ended for mark in _ENDS[call.asked.format]):
+    if not call.asked.plain and not any(mark in ended for mark in _ENDS[call.asked.format]):
         raise UpstreamCut("The provider ended its answer in the middle")
     return log.ResponseCompleted(call=call.id, lane="original")
 
@@ -116,7 +122,7 @@ async def _read_body(call: Call, answer: Answer) -> log.Terminal:
         if size > BODY_BYTES:
             raise UpstreamProtocol(f"The provider's answer is over {BODY_BYTES >> 20} MB")
     body = b"".join(parts)
-    if answer.status < 400 and not _is_json(body):
+    if answer.status < 400 and not call.asked.plain and not _is_json(body):
         raise UpstreamProtocol("The provider's answer is no JSON")
     call.took((body,), "body")
     if answer.status >= 400:

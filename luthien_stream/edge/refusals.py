@@ -54,6 +54,14 @@ class PathUnknown(Refusal):
     recorded = False
 
 
+class UpgradeRefused(Refusal):
+    """This gateway speaks plain HTTP: send the request as a POST, without `Upgrade`."""
+
+    status = 426
+    error = "upgrade_refused"
+    recorded = False
+
+
 class TooLarge(Refusal):
     """The request's body is over the limit."""
 

@@ -8,12 +8,11 @@ from aiohttp import web
 
 from luthien_stream.config.model import FormatName
 from luthien_stream.edge import dialect, wire
-from luthien_stream.edge.doors import path_closed
 from luthien_stream.edge.edge import Edge
 from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.ingress import MAX_BODY
 from luthien_stream.edge.models import Models
-from luthien_stream.edge.refusals import PathUnknown
+from luthien_stream.edge.refusals import UpgradeRefused
 from luthien_stream.errors import LuthienError
 
 log = structlog.get_logger()
@@ -38,11 +37,12 @@ class Server:
         app.router.add_get("/v1/models", self._list_models, allow_head=False)
         app.router.add_get("/v1/models/{id:.+}", self._show_model, allow_head=False)
         app.router.add_get("/", self._hello)
-        app.router.add_head("/api/hello", self._hello)
+        app.router.add_get("/api/hello", self._hello)
+        app.router.add_options("/{path:.*}", self._options)
         app.router.add_get("/health", self._health)
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
-        app.router.add_route("*", "/{path:.*}", self._closed)
+        app.router.add_route("*", "/{path:.*}", self._pass_on)
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=STOP_S, auto_decompress=False
         )
@@ -71,26 +71,31 @@ class Server:
     async def _list_models(self, request: web.Request) -> web.StreamResponse:
         format = wire.format_of(request.path, _names(request))
         try:
-            return await self._models.all(request, format)
+            return _named(await self._models.all(request, format))
         except LuthienError as error:
             return self._refused(format, error)
 
     async def _show_model(self, request: web.Request) -> web.StreamResponse:
         format = wire.format_of(request.path, _names(request))
         try:
-            return await self._models.one(request, format, request.match_info["id"])
+            return _named(await self._models.one(request, format, request.match_info["id"]))
         except LuthienError as error:
             return self._refused(format, error)
 
-    async def _closed(self, request: web.Request) -> web.StreamResponse:
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         format = wire.format_of(request.path, _names(request))
-        return self._refused(format, PathUnknown(path_closed(request.method, request.path)))
+        if request.headers.get("upgrade"):
+            return self._refused(format, UpgradeRefused())
+        return await self._edge.pass_on(request, format)
+
+    async def _options(self, request: web.Request) -> web.Response:
+        return _named(web.Response(status=204, headers={"Allow": "GET, HEAD, POST, DELETE, OPTIONS"}))
 
     async def _hello(self, request: web.Request) -> web.Response:
-        return web.json_response({"service": "luthien-stream"})
+        return _named(web.json_response({"service": "luthien-stream"}))
 
     async def _live(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "alive"})
+        return _named(web.json_response({"status": "alive"}))
 
     async def _ready(self, request: web.Request) -> web.Response:
         reason = self._edge.admission.not_ready
@@ -107,7 +112,13 @@ class Server:
 
 def _status(reason: str, status: int) -> web.Response:
     body = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+    return _named(web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json"))
+
+
+def _named(response: web.Response) -> web.Response:
+    """With an id like every answer's, for whoever asks about it."""
+    response.headers.setdefault(wire.CALL_HEADER, new_call())
+    return response
 
 
 def _names(request: web.Request) -> set[str]:

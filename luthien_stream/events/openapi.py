@@ -11,7 +11,7 @@ from typing import Any
 from luthien_stream import __version__
 
 JSON = "application/json"
-_MESSAGES = {
+_MESSAGES: dict[str, Any] = {
     "type": "object",
     "required": ["model", "messages"],
     "properties": {
@@ -21,6 +21,16 @@ _MESSAGES = {
         },
         "messages": {"type": "array", "items": {"type": "object"}},
         "stream": {"type": "boolean", "default": False},
+    },
+    "additionalProperties": True,
+}
+_RESPONSES: dict[str, Any] = {
+    "type": "object",
+    "required": ["model"],
+    "properties": {
+        **{name: _MESSAGES["properties"][name] for name in ("model", "stream")},
+        "input": {"description": "Text, or a list of items."},
+        "previous_response_id": {"type": "string"},
     },
     "additionalProperties": True,
 }
@@ -53,6 +63,15 @@ def openapi() -> dict[str, Any]:
         "paths": {
             "/v1/messages": {"post": _completion("Anthropic Messages", "AnthropicError")},
             "/v1/chat/completions": {"post": _completion("OpenAI Chat Completions", "OpenAIError")},
+            "/v1/messages/count_tokens": {"post": _passed("Anthropic's token count", "AnthropicError")},
+            "/v1/responses": {"post": _completion("OpenAI Responses", "OpenAIError", _RESPONSES)},
+            "/v1/responses/{id}": {
+                "get": {**_passed("A stored response, as it was delivered", "OpenAIError"), "parameters": [_ID]},
+                "delete": {**_passed("Forget a stored response", "OpenAIError"), "parameters": [_ID]},
+            },
+            "/v1/embeddings": {"post": _passed("OpenAI Embeddings", "OpenAIError")},
+            "/v1/calls/{id}/stream": {"get": _resumed()},
+            "/setup": {"get": _health("What to set in each client, with this gateway's address.")},
             "/v1/models": {"get": _models("The models that the gateway routes")},
             "/v1/models/{id}": {"get": {**_models("One model"), "parameters": [_ID]}},
             "/health": {"get": _health("The state of the process and of what it depends on.")},
@@ -67,22 +86,52 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _completion(format_name: str, error: str) -> dict[str, Any]:
+def _completion(format_name: str, error: str, body: dict[str, Any] = _MESSAGES) -> dict[str, Any]:
     text = f"{format_name}: what no policy changes passes byte for byte, unknown fields, headers and query included."
     good = {
         "description": "The answer, streamed or not as the request asks. A refusal by a policy is an answer too.",
         "headers": _CALL_ID,
         "content": {JSON: {"schema": {"type": "object"}}, "text/event-stream": {"schema": {"type": "string"}}},
     }
-    bad = {
-        status: {"description": says, "headers": _CALL_ID, "content": {JSON: {"schema": _ref(error)}}}
-        for status, says in _ERRORS.items()
-    }
     return {
         "summary": format_name,
         "description": text,
-        "requestBody": {"required": True, "content": {JSON: {"schema": _MESSAGES}}},
-        "responses": {"200": good, **bad},
+        "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
+        "responses": {"200": good, **_bad(error)},
+    }
+
+
+def _passed(summary: str, error: str) -> dict[str, Any]:
+    good = {
+        "description": "The provider's answer, as it came.",
+        "headers": _CALL_ID,
+        "content": {JSON: {"schema": {"type": "object"}}},
+    }
+    return {"summary": summary, "responses": {"200": good, **_bad(error)}}
+
+
+def _resumed() -> dict[str, Any]:
+    after = {"description": "Position of the last frame that arrived.", "schema": {"type": "integer", "minimum": -1}}
+    good = {
+        "description": "The call's final lane from there on, then live. Each event's `id` is its position. "
+        "`event: gap` where the log no longer has what was asked for.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    return {
+        "summary": "Resume a call's stream, with the credential that began it",
+        "parameters": [
+            _ID,
+            {"name": "after", "in": "query", **after},
+            {"name": "Last-Event-ID", "in": "header", **after},
+        ],
+        "responses": {"200": good, **_bad("OpenAIError")},
+    }
+
+
+def _bad(error: str) -> dict[str, Any]:
+    return {
+        status: {"description": says, "headers": _CALL_ID, "content": {JSON: {"schema": _ref(error)}}}
+        for status, says in _ERRORS.items()
     }
 
 

@@ -23,6 +23,9 @@ from luthien_stream.testing.scenarios import STAMP, Scenario
 from luthien_stream.upstream.render import BODIES, STREAMS
 from luthien_stream.upstream.script import Answer
 
+SPEECH = b"ID3\x04\x00\xff\xfb\x90\x00" + bytes(range(256))
+"""What `POST /v1/audio/speech` answers: bytes that are no text."""
+
 
 class Seen(Struct):
     """One request as it arrived, and what became of it."""
@@ -86,6 +89,8 @@ class FakeProvider:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/audio/speech", self._speech)
+        app.router.add_route("*", "/v1/{path:.*}", self._unknown)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
@@ -127,7 +132,16 @@ class FakeProvider:
 
     async def _count_tokens(self, request: web.Request) -> web.StreamResponse:
         seen = await self._record(request)
-        return web.json_response({"input_tokens": len(seen.body) // 4})
+        counted = {"input_tokens": len(seen.body) // 4}
+        return web.json_response(counted, headers=dialect.headers(dialect.ANTHROPIC))
+
+    async def _speech(self, request: web.Request) -> web.StreamResponse:
+        await self._record(request)
+        return web.Response(body=SPEECH, content_type="audio/mpeg", headers=dialect.headers("openai_chat"))
+
+    async def _unknown(self, request: web.Request) -> web.StreamResponse:
+        form = dialect.ANTHROPIC if "anthropic-version" in request.headers else "openai_chat"
+        return self._error(await self._record(request), form, 404, f"No such path: {request.path}")
 
     async def _record(self, request: web.Request) -> Seen:
         body = await request.read()

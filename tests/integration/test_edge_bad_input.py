@@ -150,30 +150,6 @@ async def test_what_is_no_http_gets_an_answer_and_harms_nobody() -> None:
         await works(rig, "anthropic_messages")
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v1/responses"),
-        ("POST", "/v1/completions"),
-        ("POST", "/v1/messages/count_tokens"),
-        ("POST", "/v1/messages/batches"),
-        ("GET", "/v1/messages"),
-        ("POST", "/v1/files"),
-        ("GET", "/luthien/api/status"),
-        ("PUT", "/anything"),
-    ],
-)
-async def test_every_other_path_is_closed_and_says_what_is_open(method: str, path: str) -> None:
-    """404 in the dialect of the path or of the version header."""
-    async with running() as rig:
-        got = await rig.send(method, path, data=b"{}")
-        format = "anthropic_messages" if path.startswith("/v1/messages") else "openai_chat"
-        assert got.status == 404
-        assert "POST /v1/chat/completions" in error_of(got, format)["message"]
-        got = await rig.send(method, path, data=b"{}", headers={"anthropic-version": "2023-06-01"})
-        error_of(got, "anthropic_messages")
-
-
 @pytest.mark.parametrize("format", FORMATS)
 async def test_without_a_gateway_key_nobody_gets_in(format: str) -> None:
     """401, and nothing is written to the log for strangers."""
