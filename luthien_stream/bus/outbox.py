@@ -85,6 +85,8 @@ class Outbox:
         self._kept: deque[_Kept] = deque()
         self._kept_bytes = 0
         self._waiting = 0
+        self.written = 0
+        """Bytes confirmed so far."""
         self._wake, self._confirmed, self._done = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing_at = math.inf
         self._again = False
@@ -196,6 +198,7 @@ class Outbox:
 
     def _keep(self, raw: bytes) -> None:
         """Keep a pack, and let go what was confirmed `keep_s` before it or is too much."""
+        self.written += len(raw)
         if not self._keep_s:
             return
         now = monotonic()

@@ -90,7 +90,7 @@ class Lag(Struct, frozen=True):
 
 
 class Reader(Protocol):
-    """A connection of its own for one blocking loop. Never cancelled in a read: `block_ms` is the deadline."""
+    """A connection of its own for a blocking loop; `block_ms` is its deadline. One cancelled in a read must be left."""
 
     async def read(self, positions: Mapping[str, str], *, count: int = 64, block_ms: int = 1000) -> list[Entry]:
         """Entries after each position, in order by stream; empty when `block_ms` passed."""

@@ -9,6 +9,8 @@ from msgspec import Struct, field
 from luthien_stream.errors import ConfigError
 
 FormatName = Literal["anthropic_messages", "openai_chat", "openai_responses"]
+OnDisconnect = Literal["cancel", "drain", "park"]
+"""What becomes of a call whose client goes away: it is ended, read on for the record, or kept for the client too."""
 
 
 class Admin(Struct, forbid_unknown_fields=True, frozen=True):
@@ -75,6 +77,9 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     providers: dict[str, Provider] = field(default_factory=dict)
     models: tuple[ModelRoute, ...] = ()
     pipeline: tuple[PolicyUse, ...] = ()
+    on_disconnect: OnDisconnect = "cancel"
+    attach_retries_s: float = 120.0
+    """For how long after a call's end an SDK's repeated request gets its answer instead of another one; 0: never."""
     unpoliced: tuple[str, ...] = ()
     """What passes although no policy can see it: paths behind `/v1/` (`files`, `audio/speech`), or body options."""
 

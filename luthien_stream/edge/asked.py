@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from luthien_stream.config.model import FormatName
+from luthien_stream.config.model import FormatName, OnDisconnect
 from luthien_stream.core.lens import Lens
 from luthien_stream.edge.credentials import Vault
 from luthien_stream.edge.routing import Route
@@ -56,6 +56,9 @@ class Asked(Struct, frozen=True):
     """What opens the provider of `route`."""
     vault: Vault
     published: Published
+    caller: tuple[Header, ...] = ()
+    """All credentials that came."""
+    on_disconnect: OnDisconnect = "cancel"
     method: str = "POST"
     plain: bool = False
     """No codec reads this call: it passes as it is."""

@@ -43,6 +43,11 @@ def authenticate(auth: Auth, headers: Mapping[str, str]) -> Caller:
     return Caller(name, kept if auth.mode == "both" else ())
 
 
+def credentials(headers: Mapping[str, str]) -> tuple[Header, ...]:
+    """All that says who calls: the same for two requests of one caller. `headers` has lower-case names."""
+    return tuple((name, headers[name]) for name in (*OWN_HEADERS, GATEWAY_HEADER) if headers.get(name))
+
+
 def provider_headers(provider: Provider, format: FormatName, caller: Caller) -> list[Header]:
     """The credential headers for a provider: none for one that needs none, say a model server of your own."""
     if provider.passthrough and format in provider.formats and caller.own:

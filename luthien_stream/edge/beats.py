@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 
 import structlog
@@ -13,6 +14,7 @@ from luthien_stream.edge.admission import Admission
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.inbox import Inbox
 from luthien_stream.edge.outboxes import Outboxes
+from luthien_stream.edge.reach import Reach
 from luthien_stream.errors import BusError
 
 log = structlog.get_logger()
@@ -44,6 +46,7 @@ class Beats:
         """`facts` are told with each heartbeat; `recorded`: there is an activity consumer that must see the inbox."""
         self._bus, self._edge, self._inbox, self._outboxes = bus, edge, inbox, outboxes
         self._admission, self._calls, self._facts, self._recorded = admission, calls, facts, recorded
+        self._reach = Reach()
         self._run_id = ""
 
     async def run(self) -> None:
@@ -84,7 +87,12 @@ class Beats:
         self._run_id = run_id
 
     async def _done_before(self) -> str:
-        """The entry that no open call needs anything before."""
-        if not self._outboxes.stage:
-            return await self._bus.last_id(self._inbox.stream)
-        return min((call.inbox_from for call in self._calls), default=self._inbox.position, key=order)
+        """The entry that no open call needs anything before, and no client that might come back."""
+        outboxes, inbox = self._outboxes, self._inbox
+        if outboxes.stage:
+            position, written = inbox.position, inbox.bytes
+        else:
+            position = await self._bus.last_id(inbox.stream)
+            written = outboxes.copies.written + outboxes.notes.written
+        kept = self._reach.mark(time.monotonic(), position, written)
+        return min([kept, position, *(call.inbox_from for call in self._calls)], key=order)

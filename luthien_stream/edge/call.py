@@ -22,6 +22,7 @@ from luthien_stream.edge.credit import WINDOW, Credit
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
 from luthien_stream.edge.line import Lines, microseconds
+from luthien_stream.edge.words import final_words
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Header, Slip, Terminal
 
@@ -58,6 +59,8 @@ class Call:
     """Events taken from the stage: progress for the watchdog."""
     answered_at = 0.0
     """When the stage said its first word."""
+    gone = False
+    """The client has gone, and the call goes on without it."""
     _made = False
     """A frame was changed or made: from here on a violation is our own fault."""
 
@@ -77,7 +80,7 @@ class Call:
         """What the client is to get and has not been given yet."""
         self.began_at = time.monotonic()
         self.credit = Credit(delivery)
-        self._intake = Intake(slip.final_by if slip.final_by != "edge" else _source(slip))
+        self._intake = Intake(slip.speaker)
         self._checker = asked.lens.checker()
 
     @property
@@ -108,6 +111,8 @@ class Call:
 
     def flush(self) -> None:
         """Give the client what has come."""
+        if self.gone:
+            self.frames.clear()
         if self.whole or not self.frames:
             return
         if self.delivery.ready:
@@ -126,6 +131,8 @@ class Call:
         if event.kind == "body":
             self.whole = True
         elif not self._passes(event):
+            return
+        if self.gone:
             return
         self.frames.append(event.frame)
         self.last = event.n
@@ -152,15 +159,8 @@ class Call:
         if event.of < 0:
             self._made = True
         for found in self._checker.frame(event.frame) if event.kind == "frame" else ():
-            self.lines.notes.put(
-                log.ProtocolViolated(
-                    call=self.id,
-                    rule=found.rule,
-                    message=found.message,
-                    by="stage" if self._made else "provider",
-                    at=event.n,
-                )
-            )
+            rule, message, by = found.rule, found.message, "stage" if self._made else "provider"
+            self.lines.notes.put(log.ProtocolViolated(call=self.id, rule=rule, message=message, by=by, at=event.n))
             if self._made:
                 self.abandon(failure.violation(found.message))
                 return False
@@ -191,7 +191,7 @@ class Call:
         last = self.line.put_chunks(frames, kind)
         if not self.relayed:
             self.credit.sent = last + 1
-        elif not self.over:
+        elif not self.over and not self.gone:
             self.frames += frames
             self.last = last
             self.whole = kind == "body"
@@ -253,6 +253,17 @@ class Call:
             self.cancel_original(why.error)
         self.wake.set()
 
+    @property
+    def stays(self) -> bool:
+        """The call goes on if its client goes away: it was asked to, or somebody is asked about it."""
+        return not self.over and (self.asked.on_disconnect != "cancel" or self.held_until > 0)
+
+    def detach(self) -> None:
+        """The client has gone, and the call `stays`: for the record, and for a client that comes back."""
+        self.gone = True
+        self.flush()
+        self.wake.set()
+
     def leave(self, reason: str) -> None:
         """The client has gone."""
         if self.left == "complete":
@@ -274,27 +285,12 @@ class Call:
     def close(self) -> None:
         """Write the last words to the record."""
         if self.relayed:
-            self.lines.notes.put(self._final_words(), patient=True)
-        self.lines.notes.put(
-            log.ResponseDelivered(call=self.id, last=self.last, bytes=self.delivery.bytes, left=self.left), patient=True
-        )
+            self.lines.notes.put(final_words(self.id, self.final, self.failure, self.last), patient=True)
+        left: Left = "disconnected" if self.gone else self.left
+        said = log.ResponseDelivered(call=self.id, last=self.last, bytes=self.delivery.bytes, left=left)
+        self.lines.notes.put(said, patient=True)
 
     def inject(self, frame: bytes, why: str) -> None:
         """Write a frame of the edge's own to the client."""
         self.delivery.write((frame,))
         self.lines.notes.put(log.FrameInjected(call=self.id, frame=frame, why=why, after=self.last + 1))
-
-    def _final_words(self) -> Terminal:
-        match self.final:
-            case log.ResponseCompleted(reason=reason, usage=usage):
-                return log.ResponseCompleted(call=self.id, lane="final", reason=reason, usage=usage)
-            case log.ResponseFailed(error=error, message=message, status=status):
-                return log.ResponseFailed(call=self.id, lane="final", error=error, message=message, status=status)
-            case log.ResponseAborted(reason=reason):
-                return log.ResponseAborted(call=self.id, lane="final", reason=reason, delivered=self.last)
-        why = self.failure or failure.LOG_LOST
-        return log.ResponseFailed(call=self.id, lane="final", error=why.error, message=why.message, status=why.status)
-
-
-def _source(slip: Slip) -> str:
-    return f"stage:{slip.hops[-1].stage}" if slip.hops else ""

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 
-from luthien_stream.edge.delivery import Delivery
+from luthien_stream.edge.delivery import UNSENT_BYTES, Delivery
 
 WINDOW = 256
 """Events sent that the stage has not seen, at most."""
-UNSENT_BYTES = 1 << 20
-"""Bytes that a client has not taken, at most."""
 
 
 class Credit:

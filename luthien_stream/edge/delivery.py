@@ -17,6 +17,9 @@ from multidict import CIMultiDict
 
 DRAIN_S = 60.0
 """How long a client may take for the last bytes."""
+UNSENT_BYTES = 1 << 20
+"""Bytes that a client has not taken, at most."""
+PAUSE_S = 0.05
 
 
 class _Streamed(web.StreamResponse):
@@ -102,6 +105,14 @@ class Delivery:
         """Bytes that the client has not taken yet."""
         transport = self._transport
         return transport.get_write_buffer_size() if transport is not None else 0
+
+    async def caught_up(self) -> None:
+        """Wait until the client has taken most of what it was sent. Raises `TimeoutError`."""
+        async with asyncio.timeout(DRAIN_S):
+            while True:
+                if self.unsent() <= UNSENT_BYTES:
+                    return
+                await asyncio.sleep(PAUSE_S)
 
     async def end(self) -> web.StreamResponse:
         """End the answer as it should, and wait until the client has it. Raises `TimeoutError`."""

@@ -21,6 +21,7 @@ from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
+from luthien_stream.edge.directory import Directory, Known
 from luthien_stream.edge.doors import Doors
 from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.inbox import Inbox
@@ -29,9 +30,11 @@ from luthien_stream.edge.line import Line, Lines, microseconds
 from luthien_stream.edge.outboxes import Outboxes
 from luthien_stream.edge.plan import Plan
 from luthien_stream.edge.provider import Providers
+from luthien_stream.edge.reach import KEPT_S
 from luthien_stream.edge.refusals import NotNow, Refusal
+from luthien_stream.edge.returning import Returning
 from luthien_stream.edge.routing import Router
-from luthien_stream.edge.serve import serve
+from luthien_stream.edge.serve import outlive, serve
 from luthien_stream.edge.watch import Watch
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
@@ -72,7 +75,9 @@ class Edge:
         self._bus = bus
         self.plan = Plan.of(pipeline)
         doors = Doors(acting=bool(self.plan.phases), unpoliced=config.unpoliced)
-        self.ingress = Ingress(config.auth, self.router, lenses, pipeline, doors)
+        self.ingress = Ingress(config, self.router, lenses, pipeline, doors)
+        self.directory = Directory(bus, config.attach_retries_s or KEPT_S)
+        self.returning = Returning(bus, self.directory, lenses, attaches=config.attach_retries_s > 0)
         calls = self.calls.values()
         self.outboxes = Outboxes(bus, self.id, self.plan.stage, self._lost)
         self.inbox = Inbox(bus, self.id, self.calls)
@@ -87,6 +92,8 @@ class Edge:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._alone: set[asyncio.Task[None]] = set()
+        """Calls whose clients have gone."""
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -95,6 +102,7 @@ class Edge:
         self._tasks = [
             asyncio.create_task(self.beats.run(), name="beats"),
             asyncio.create_task(self.watch.run(), name="watch"),
+            asyncio.create_task(self.directory.run(), name="directory"),
         ]
         if self.plan.stage:
             self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
@@ -131,6 +139,11 @@ class Edge:
         try:
             await self.admission.check()
             asked = await read(request, format)
+            await self.directory.begin()
+            retry = self.returning.retry(asked)
+            attached = await self.returning.attach(request, asked, retry)
+            if attached is not None:
+                return attached
             way: Way = "bypassed" if asked.plain else await self.admission.admit()
             call = await self._open(id, asked, way, request)
         except Refusal as refusal:
@@ -140,12 +153,33 @@ class Edge:
             return dialect.refused(lens, NotNow("The log (Redis) cannot be written: no call without a record"), id)
         self.calls[id] = call
         self._idle.clear()
+        caller = self.directory.caller(asked.caller)
+        self.directory.opened(Known(id, self.id, call.inbox_from, caller, format), retry)
         try:
             return await serve(call, self.providers)
         finally:
-            del self.calls[id]
-            if not self.calls:
-                self._idle.set()
+            if call.gone:
+                alone = asyncio.create_task(self._outlive(call, retry), name=f"without client {id}")
+                self._alone.add(alone)
+                alone.add_done_callback(self._alone.discard)
+            else:
+                self._forget(call, retry)
+
+    async def _outlive(self, call: Call, retry: str) -> None:
+        try:
+            await outlive(call, self.providers)
+        except Exception as error:
+            logger.exception("call_without_client_failed", call=call.id, error=type(error).__name__)
+        finally:
+            self._forget(call, retry)
+
+    def _forget(self, call: Call, retry: str) -> None:
+        del self.calls[call.id]
+        if not self.calls:
+            self._idle.set()
+        self.directory.closed(
+            call.id, retry, well=call.failure is None and isinstance(call.final, log.ResponseCompleted)
+        )
 
     async def _open(self, id: str, asked: Asked, way: Way, request: web.Request) -> Call:
         slip = self.plan.slip(id, way)

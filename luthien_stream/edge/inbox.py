@@ -35,6 +35,8 @@ class Inbox:
         """Its own copies are not decoded again."""
         self.position = START
         """The last entry that was taken."""
+        self.bytes = 0
+        """Bytes of all entries that were taken."""
         self.block_ms = BLOCK_MS
         """How long one read waits, which is also how long a stop may take."""
         self.stopped = False
@@ -64,9 +66,10 @@ class Inbox:
         calls = self._calls
         for entry in entries:
             self.position = entry.id
+            self.bytes += len(entry.raw)
             if entry.raw.startswith(self._own):
                 continue
-            for src, event in _events(entry):
+            for src, event in events_in(entry):
                 call = calls.get(event.call)
                 if call is not None:
                     call.offer(src, event)
@@ -75,7 +78,8 @@ class Inbox:
             call.flush()
 
 
-def _events(entry: Entry) -> Iterable[tuple[str, AnyEvent]]:
+def events_in(entry: Entry) -> Iterable[tuple[str, AnyEvent]]:
+    """Source and event of all that an entry has; nothing, on record, if it cannot be read."""
     try:
         found = pack.decode(entry.raw)
     except PackError as error:

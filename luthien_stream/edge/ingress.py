@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, cast, get_args
 
 from aiohttp import web
 from msgspec.structs import replace
 
-from luthien_stream.config.model import Auth, FormatName
+from luthien_stream.config.model import Config, FormatName, OnDisconnect
 from luthien_stream.core.lens import Lens, Request
 from luthien_stream.edge import auth
 from luthien_stream.edge.asked import Asked, Published, View
@@ -25,6 +25,8 @@ from luthien_stream.events.log import Header
 
 MAX_BODY = 32 << 20
 """Bytes of a request's body: what the vendors take."""
+ON_DISCONNECT = "x-luthien-on-disconnect"
+"""Header by which a client says what becomes of its call if it goes away."""
 UPLOAD_S = 120.0
 """How long a client may take to send it."""
 
@@ -39,10 +41,11 @@ class Ingress:
     """Reads requests for one configuration."""
 
     def __init__(
-        self, settings: Auth, router: Router, lenses: Mapping[str, Lens], guard: Guard | None, doors: Doors
+        self, config: Config, router: Router, lenses: Mapping[str, Lens], guard: Guard | None, doors: Doors
     ) -> None:
         """`guard` is the pipeline; None where no policy is configured."""
-        self._auth = settings
+        self._auth = config.auth
+        self._on_disconnect = config.on_disconnect
         self._router = router
         self._lenses = lenses
         self._guard = guard
@@ -63,6 +66,12 @@ class Ingress:
             refusal.model = view.model
             raise
         return self._asked(request, format, headers, caller, view, route)
+
+    def credentials(self, request: web.Request) -> tuple[Header, ...]:
+        """Who asks. Raises `Unauthenticated`."""
+        headers = dict(_headers(request))
+        auth.authenticate(self._auth, headers)
+        return auth.credentials(headers)
 
     async def read_plain(self, request: web.Request, format: FormatName) -> Asked:
         """The same for a request that no codec reads. `format` is the client's dialect. Raises `Refusal`."""
@@ -101,7 +110,18 @@ class Ingress:
             credential=tuple(credential),
             vault=vault,
             published=_published(vault, query, headers, view, route),
+            caller=auth.credentials(dict(headers)),
+            on_disconnect=_on_disconnect(dict(headers), self._on_disconnect),
         )
+
+
+def _on_disconnect(headers: Mapping[str, str], otherwise: OnDisconnect) -> OnDisconnect:
+    wish = headers.get(ON_DISCONNECT)
+    if wish is None:
+        return otherwise
+    if wish not in get_args(OnDisconnect):
+        raise RequestInvalid(f"The header {ON_DISCONNECT} must be one of {', '.join(get_args(OnDisconnect))}")
+    return cast("OnDisconnect", wish)
 
 
 async def _body(request: web.Request) -> bytes:

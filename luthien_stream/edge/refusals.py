@@ -62,6 +62,14 @@ class UpgradeRefused(Refusal):
     recorded = False
 
 
+class CallUnknown(Refusal):
+    """No such call is known here, or another credential began it. An answer is kept for two minutes after its end."""
+
+    status = 404
+    error = "call_unknown"
+    recorded = False
+
+
 class TooLarge(Refusal):
     """The request's body is over the limit."""
 

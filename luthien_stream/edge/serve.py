@@ -24,24 +24,47 @@ async def serve(call: Call, providers: Providers) -> web.StreamResponse:
         await _drive(call, providers)
         return await _answer(call)
     except (asyncio.CancelledError, ConnectionError):
-        call.leave(GONE)
+        if call.stays:
+            call.detach()
+        else:
+            call.leave(GONE)
         raise
     except TimeoutError:
         call.left = "timeout"
         call.delivery.abort()
         raise
     finally:
-        if call.reader is not None:
-            call.cancel_original("edge_failed")
-        call.delivery.withdraw()
-        call.close()
-        await _stop_reading(call)
+        if not call.gone:
+            await _close(call)
+
+
+async def outlive(call: Call, providers: Providers) -> None:
+    """Drive a call whose client has gone to its end."""
+    try:
+        while not call.over:
+            _read_if_cleared(call, providers)
+            await call.wake.wait()
+            call.wake.clear()
+    finally:
+        await _close(call)
+
+
+async def _close(call: Call) -> None:
+    if call.reader is not None:
+        call.cancel_original("edge_failed")
+    call.delivery.withdraw()
+    call.close()
+    await _stop_reading(call)
+
+
+def _read_if_cleared(call: Call, providers: Providers) -> None:
+    if call.cleared and call.reader is None and not call.over:
+        start_reading(call, providers)
 
 
 async def _drive(call: Call, providers: Providers) -> None:
     while True:
-        if call.cleared and call.reader is None and not call.over:
-            start_reading(call, providers)
+        _read_if_cleared(call, providers)
         if not call.delivery.begun:
             await _begin_if_due(call)
         if call.over:

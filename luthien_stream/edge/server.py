@@ -36,6 +36,7 @@ class Server:
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_get("/v1/models", self._list_models, allow_head=False)
         app.router.add_get("/v1/models/{id:.+}", self._show_model, allow_head=False)
+        app.router.add_get("/v1/calls/{id}/stream", self._resume, allow_head=False)
         app.router.add_get("/", self._hello)
         app.router.add_get("/api/hello", self._hello)
         app.router.add_options("/{path:.*}", self._options)
@@ -67,6 +68,14 @@ class Server:
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         return await self._edge.answer(request, "anthropic_messages")
+
+    async def _resume(self, request: web.Request) -> web.StreamResponse:
+        format = wire.format_of(request.path, _names(request))
+        try:
+            credentials = self._edge.ingress.credentials(request)
+            return await self._edge.returning.resume(request, request.match_info["id"], credentials)
+        except LuthienError as error:
+            return self._refused(format, error)
 
     async def _list_models(self, request: web.Request) -> web.StreamResponse:
         format = wire.format_of(request.path, _names(request))

@@ -25,6 +25,13 @@ class Slip(Struct, omit_defaults=True, forbid_unknown_fields=True):
     final_by: str = "edge"
     """The one writer of the final lane: `edge`, or the source name of the last stage that runs the response phase."""
 
+    @property
+    def speaker(self) -> str:
+        """The source name of the stage that the edge listens to, empty without stages."""
+        if self.final_by != "edge":
+            return self.final_by
+        return f"stage:{self.hops[-1].stage}" if self.hops else ""
+
 
 def known_part(slip: Any) -> Any:
     """Return what this release can read of a slip of a newer one, both as plain values."""

@@ -50,6 +50,23 @@ async def test_many_streams_through_a_real_server(valkey_url: str) -> None:
         assert [got.body for got in every] == [sent[model] for model in models]
 
 
+async def test_a_client_that_comes_back_through_a_real_server(valkey_url: str) -> None:
+    """A parked call is resumed, and a repeated request gets its answer from another edge."""
+    headers = {"authorization": "Bearer sk-client-canary-42"}
+    async with edge_at(valkey_url, PassOn()) as rig, edge_at(valkey_url, PassOn()) as other:
+        first = await rig.ask("text-50", headers={**headers, "x-stainless-retry-count": "0"})
+
+        async def known() -> bool:
+            return await other.shared.get_value(f"call:{first.call}") is not None
+
+        await wait_until(known)
+        again = await other.ask("text-50", headers={**headers, "x-stainless-retry-count": "1"})
+        assert (again.call, again.body) == (first.call, first.body)
+        back = await other.send("GET", f"/v1/calls/{first.call}/stream", headers=headers)
+        assert b"".join(frame.split(b"\n", 1)[1] for frame in back.frames) == first.body
+        assert not other.provider.requests
+
+
 async def test_a_server_that_is_killed_in_the_middle_of_a_call_costs_no_byte(own_valkey: EmbeddedValkey) -> None:
     """Relayed and policed calls go on where they were once it is back."""
     async with edge_at(own_valkey.url, PassOn()) as policed, edge_at(own_valkey.url) as relayed:

@@ -1,0 +1,20 @@
+"""The last words about a call whose final lane the edge itself writes."""
+
+from __future__ import annotations
+
+from luthien_stream.edge.failure import LOG_LOST, Failure
+from luthien_stream.events import log
+from luthien_stream.events.log import Terminal
+
+
+def final_words(call: str, final: Terminal | None, failure: Failure | None, delivered: int) -> Terminal:
+    """Return how the final lane ended; `delivered` is the last ordinal that the client was given."""
+    match final:
+        case log.ResponseCompleted(reason=reason, usage=usage):
+            return log.ResponseCompleted(call=call, lane="final", reason=reason, usage=usage)
+        case log.ResponseFailed(error=error, message=message, status=status):
+            return log.ResponseFailed(call=call, lane="final", error=error, message=message, status=status)
+        case log.ResponseAborted(reason=reason):
+            return log.ResponseAborted(call=call, lane="final", reason=reason, delivered=delivered)
+    why = failure or LOG_LOST
+    return log.ResponseFailed(call=call, lane="final", error=why.error, message=why.message, status=why.status)
