@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from luthien_stream.config.model import FormatName
 from luthien_stream.core.lens import Lens, Request
+from luthien_stream.edge.auth import Caller
 from luthien_stream.edge.credentials import Vault
 from luthien_stream.edge.routing import Route
 from luthien_stream.events.log import Header
@@ -33,10 +34,8 @@ class Asked(Struct, frozen=True):
     """As they came, names in lower case."""
     view: Request
     """The body, parsed as far as needed."""
-    key: str
-    """Name of the gateway key."""
     route: Route
-    credential: tuple[Header, ...]
-    """What opens the provider of `route`."""
+    caller: Caller
+    """Who asks, with the credential that may open a provider."""
     vault: Vault
     published: Published

@@ -60,14 +60,16 @@ class Edge:
         lenses: Mapping[str, Lens],
         native: Upstream,
         demo: Upstream,
+        litellm: Upstream | None = None,
     ) -> None:
+        """`litellm` reaches the server of `luthien-stream upstream`, where a route needs it."""
         self.id = secrets.token_hex(6)
         """The incarnation: another one for every start."""
         self.lenses = lenses
         self.calls: dict[str, Call] = {}
         self.router = Router(config)
         self.ingress = Ingress(config.auth, self.router, lenses, pipeline)
-        self.providers = Providers(self.router, bus, native, demo)
+        self.providers = Providers(self.router, bus, native, demo, litellm)
         self._bus = bus
         self.plan = Plan.of(pipeline)
         calls = self.calls.values()
@@ -80,7 +82,7 @@ class Edge:
             bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
         )
         self.started_at = time.time()
-        self._upstreams = (native, demo)
+        self._upstreams = [one for one in (native, demo, litellm) if one is not None]
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -168,7 +170,7 @@ class Edge:
             model=asked.view.model,
             streamed=asked.view.streamed,
             session=shown.session,
-            key=asked.key,
+            key=asked.caller.key,
             client=shown.client,
             deadline=deadline,
         )

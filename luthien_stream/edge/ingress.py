@@ -16,7 +16,7 @@ from luthien_stream.edge.asked import Asked, Published
 from luthien_stream.edge.credentials import Vault, cut_body, cut_query, keep_headers, shown_headers
 from luthien_stream.edge.doors import check_options
 from luthien_stream.edge.refusals import OptionClosed, Refusal, RequestInvalid, TooLarge
-from luthien_stream.edge.routing import Route, Router
+from luthien_stream.edge.routing import Route, Router, hide_keys
 from luthien_stream.edge.session import session_of
 from luthien_stream.errors import ClientError
 from luthien_stream.events.log import Header
@@ -57,7 +57,7 @@ class Ingress:
         except Refusal as refusal:
             refusal.model = view.model
             raise
-        credential = auth.provider_headers(route.provider, format, caller)
+        auth.provider_headers(route.name, route.provider, format, caller)
         vault, query = Vault(), request.rel_url.raw_query_string
         return Asked(
             format=format,
@@ -66,9 +66,8 @@ class Ingress:
             query=query,
             headers=headers,
             view=view,
-            key=caller.key,
             route=route,
-            credential=tuple(credential),
+            caller=caller,
             vault=vault,
             published=_published(vault, query, headers, view, route),
         )
@@ -141,10 +140,7 @@ def _unguarded(guard: Guard, format: FormatName, view: Request) -> None:
 def _published(vault: Vault, query: str, headers: tuple[Header, ...], view: Request, route: Route) -> Published:
     by_name = dict(headers)
     keep_headers(vault, by_name)
-    if route.provider.api_key:
-        vault.hide(route.provider.api_key)
-    for value in route.provider.headers.values():
-        vault.hide(value)
+    hide_keys(vault, route)
     shown_query, body = cut_query(vault, query), cut_body(vault, view.body)
     return Published(
         query=shown_query,
