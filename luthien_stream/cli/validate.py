@@ -9,7 +9,7 @@ from pathlib import Path
 from luthien_stream.cli.common import add_config_flag, config_path, console, print_json
 from luthien_stream.cli.policies import loads
 from luthien_stream.cli.welcome import pipeline
-from luthien_stream.config.load import describe, examine
+from luthien_stream.config.load import describe, examine, without_effect
 
 HELP = """Check a configuration without starting anything: keys, types, addresses, routes, policies and their settings,
 and whether it would let strangers spend your keys. One line for each problem; the exit code is 1 if there is any."""
@@ -40,6 +40,11 @@ def run(args: argparse.Namespace) -> int:
             print_json({"file": str(path), "line": problem.line, "message": problem.message})
         else:
             console().print(describe(path, problem), markup=False)
+    for remark in without_effect(path, os.environ) if config is not None else ():
+        if args.json:
+            print_json({"file": str(path), "line": remark.line, "message": remark.message, "problem": False})
+        else:
+            console().print(f"{describe(path, remark)} (no problem)", markup=False)
     if config is not None and not args.json:
         where = path or "no luthien.yaml here: the defaults"
         console().print(f"{where}: good. Policies: {pipeline(config)}", markup=False)

@@ -8,12 +8,11 @@ from urllib.parse import urlsplit
 
 from luthien_stream.config.model import Config, Provider, split_address
 from luthien_stream.config.read import Path
+from luthien_stream.config.targets import DEMO, Target, deployed, rules, target_of, targets_named
 from luthien_stream.errors import ConfigError
 
 Finding = tuple[Path, str]
 
-DEMO = "demo"
-"""The provider that is always there and needs no key."""
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 DATABASE_SCHEMES = ("postgresql", "postgres")
 
@@ -25,8 +24,10 @@ def check(config: Config) -> Iterator[Finding]:
     yield from _auth(config)
     for name, provider in config.providers.items():
         yield from _provider(name, provider)
-    yield from _models(config)
-    yield from _open_relay(config)
+    routes = [*_models(config), *_model_list(config)]
+    yield from routes
+    if not routes:
+        yield from _open_relay(config)
     for number, use in enumerate(config.pipeline):
         if use.timeout_s <= 0:
             yield ("pipeline", number, "timeout_s"), "timeout_s must be above 0"
@@ -85,16 +86,32 @@ def _provider(name: str, provider: Provider) -> Iterator[Finding]:
             yield (*path, key), f"{key} must be above 0"
     if not provider.formats:
         yield (*path, "format"), "name at least one format"
+    if provider.retries < 0:
+        yield (*path, "retries"), "retries must be 0 or more"
+    proxy = urlsplit(provider.proxy)
+    if provider.proxy not in ("", "none") and (proxy.scheme not in ("http", "https") or not proxy.hostname):
+        yield (*path, "proxy"), "proxy must be `none`, or begin with http:// or https:// and a host"
 
 
 def _models(config: Config) -> Iterator[Finding]:
     for number, route in enumerate(config.models):
-        provider, slash, model = route.to.partition("/")
-        if not slash or not model:
-            yield ("models", number, "to"), f"{route.to!r} must read provider/model; `*` keeps the client's model"
-        elif provider != DEMO and provider not in config.providers:
-            known = ", ".join([*config.providers, DEMO])
-            yield ("models", number, "to"), f"no provider {provider!r} under providers (known: {known})"
+        for place, to in enumerate(targets_named(route)):
+            path = ("models", number, "fallbacks", place - 1) if place else ("models", number, "to")
+            try:
+                target_of(config, to)
+            except ConfigError as error:
+                yield path, str(error)
+
+
+def _model_list(config: Config) -> Iterator[Finding]:
+    for number, entry in enumerate(config.model_list):
+        path = ("model_list", number, "litellm_params")
+        try:
+            deployed(config, entry)
+        except ConfigError as error:
+            yield path, str(error)
+        except (TypeError, ValueError, AttributeError):
+            yield path, "timeout and num_retries must be numbers, extra_headers a mapping"
 
 
 def _open_relay(config: Config) -> Iterator[Finding]:
@@ -105,12 +122,20 @@ def _open_relay(config: Config) -> Iterator[Finding]:
         return
     if config.auth.mode != "passthrough" or is_loopback(host):
         return
-    routed = {route.to.partition("/")[0] for route in config.models} if config.models else set(config.providers)
-    for name in sorted(routed):
-        if name in config.providers and config.providers[name].api_key:
-            yield (
-                ("providers", name, "api_key"),
-                f"open relay: {config.listen} is reachable from other machines, auth.mode `passthrough` asks nobody "
-                f"for a key, and calls to {name!r} are paid with this api_key; "
-                "listen on 127.0.0.1, or set auth.mode to `keys`, or remove the api_key",
-            )
+    for path, name in sorted(set(_paid(config))):
+        yield (
+            path,
+            f"open relay: {config.listen} is reachable from other machines, auth.mode `passthrough` asks nobody "
+            f"for a key, and calls to {name!r} are paid with the gateway's key; "
+            "listen on 127.0.0.1, or set auth.mode to `keys`, or remove the key",
+        )
+
+
+def _paid(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Where calls can go that the gateway pays: a key in the configuration, or one that litellm finds."""
+    found = [target for rule in rules(config) for target in rule.targets]
+    for target in found or [Target(name, provider, "") for name, provider in config.providers.items()]:
+        if target.provider.api_key or target.litellm is not None:
+            own = target.provider is config.providers.get(target.name)
+            elsewhere = "model_list" if config.model_list else "models"
+            yield ("providers", target.name, "api_key") if own else (elsewhere,), target.name

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from luthien_stream.config.check import Finding, check
 from luthien_stream.config.model import Config, Provider
+from luthien_stream.config.model_list import SECTIONS, remarks, settled
 from luthien_stream.config.read import Problem, Reading
 from luthien_stream.errors import ConfigError
 
@@ -18,6 +20,7 @@ DEFAULT_PROVIDERS = {
     "anthropic": Provider("https://api.anthropic.com", "anthropic_messages", passthrough=True),
     "openai": Provider("https://api.openai.com/v1", "openai_chat", passthrough=True),
 }
+_AUTH = ("auth",)
 
 
 def load_config(
@@ -34,15 +37,46 @@ def examine(
     path: Path | None, environ: Mapping[str, str], *checks: Callable[[Config], Iterable[Finding]]
 ) -> tuple[Config | None, list[Problem]]:
     """The configuration and no problems, or None and all that is wrong, also for `checks`, in the file's order."""
-    reading = Reading(environ)
+    reading = Reading(environ, SECTIONS)
     config = Config() if path is None else reading.read(_text(path), Config)
     if config is None:
         return None, sorted(set(reading.problems))
-    if not config.providers:
-        config = msgspec.structs.replace(config, providers=dict(DEFAULT_PROVIDERS))
-    for where, message in chain(check(config), *(more(config) for more in checks)):
+    config, missing = settled(_completed(config, path), environ, auth_given=_AUTH in reading.lines)
+    for where, message in chain(missing, check(config), _unreadable(config), *(more(config) for more in checks)):
         reading.complain(where, message)
     return (None if reading.problems else config), sorted(set(reading.problems))
+
+
+def without_effect(path: Path | None, environ: Mapping[str, str]) -> list[Problem]:
+    """What a configuration says to LiteLLM and not to us, in the file's order: no problem, but worth knowing."""
+    reading = Reading(environ, SECTIONS)
+    config = None if path is None else reading.read(_text(path), Config)
+    if config is None:
+        return []
+    found = remarks(config, reading.skipped, auth_given=_AUTH in reading.lines)
+    return sorted({Problem(reading.line(where), message) for where, message in found})
+
+
+def _completed(config: Config, path: Path | None) -> Config:
+    """With the providers that are there where none is named, and files found from the configuration's folder."""
+    folder = Path() if path is None else path.absolute().parent
+    providers = {
+        name: replace(provider, ca_file=str(folder / provider.ca_file)) if provider.ca_file else provider
+        for name, provider in (config.providers or DEFAULT_PROVIDERS).items()
+    }
+    return replace(config, providers=providers)
+
+
+def _unreadable(config: Config) -> Iterable[Finding]:
+    for name, provider in config.providers.items():
+        if provider.ca_file:
+            try:
+                ssl.create_default_context(cafile=provider.ca_file)
+            except (OSError, ssl.SSLError) as error:
+                yield (
+                    ("providers", name, "ca_file"),
+                    f"no certificates in PEM form can be read from {provider.ca_file} ({type(error).__name__})",
+                )
 
 
 def policy_folder(path: Path | None) -> Path | None:

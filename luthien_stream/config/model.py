@@ -34,7 +34,12 @@ class Auth(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Provider(Struct, forbid_unknown_fields=True, frozen=True):
-    """One upstream. `timeout_s` bounds the silence between two reads."""
+    """One upstream. `timeout_s` bounds the silence between two reads.
+
+    `proxy` is a URL, `none`, or empty for what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say. `ca_file` holds the only
+    certificate authorities that count for it. `retries` is how often a failed request is sent again before any content
+    came; 0 leaves that to the client, which does it anyway.
+    """
 
     base_url: str
     format: FormatName | tuple[FormatName, ...]
@@ -43,6 +48,9 @@ class Provider(Struct, forbid_unknown_fields=True, frozen=True):
     timeout_s: float = 600.0
     connect_timeout_s: float = 10.0
     headers: dict[str, str] = field(default_factory=dict)
+    proxy: str = ""
+    ca_file: str = ""
+    retries: int = 0
 
     @property
     def formats(self) -> tuple[FormatName, ...]:
@@ -51,10 +59,22 @@ class Provider(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ModelRoute(Struct, forbid_unknown_fields=True, frozen=True):
-    """`name` is a glob over what clients ask for; `to` is `provider/model`, `*` keeping the client's model."""
+    """`name` is a glob over what clients ask for; `to` is `provider/model`, `*` keeping the client's model.
+
+    A prefix that is no provider's name is litellm's. `fallbacks` are asked in order where `to` fails before content.
+    """
 
     name: str
     to: str
+    fallbacks: tuple[str, ...] = ()
+
+
+class Deployment(Struct, frozen=True):
+    """One entry of LiteLLM's `model_list`, as it is written there."""
+
+    model_name: str
+    litellm_params: dict[str, Any]
+    model_info: dict[str, Any] = field(default_factory=dict)
 
 
 class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_": "with"}):
@@ -67,7 +87,10 @@ class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_"
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
-    """The whole file. `redis`: `embedded`, `memory` or a URL; `database`: `embedded`, `none` or a URL."""
+    """The whole file. `redis`: `embedded`, `memory` or a URL; `database`: `embedded`, `none` or a URL.
+
+    `model_list` and the four mappings behind it are LiteLLM's: see `model_list`.
+    """
 
     listen: str = "127.0.0.1:8000"
     admin: Admin = Admin()
@@ -82,6 +105,11 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """For how long after a call's end an SDK's repeated request gets its answer instead of another one; 0: never."""
     unpoliced: tuple[str, ...] = ()
     """What passes although no policy can see it: paths behind `/v1/` (`files`, `audio/speech`), or body options."""
+    model_list: tuple[Deployment, ...] = ()
+    litellm_settings: dict[str, Any] = field(default_factory=dict)
+    general_settings: dict[str, Any] = field(default_factory=dict)
+    router_settings: dict[str, Any] = field(default_factory=dict)
+    environment_variables: dict[str, Any] = field(default_factory=dict)
 
 
 def split_address(address: str) -> tuple[str, int]:

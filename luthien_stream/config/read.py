@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -33,10 +33,13 @@ class Problem(msgspec.Struct, frozen=True, order=True):
 class Reading:
     """One pass over a file: collects problems, and the line of every key for checks that come later."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], foreign: Collection[str] = ()) -> None:
+        """`foreign` are keys at the top that another program reads: `skipped` has those that were found."""
         self.problems: list[Problem] = []
         self.lines: dict[Path, int] = {}
+        self.skipped: list[str] = []
         self._environ = environ
+        self._foreign = foreign
 
     def read(self, text: str, kind: type[T]) -> T | None:
         """Read `text` as `kind`; None if there were problems."""
@@ -86,6 +89,9 @@ class Reading:
             key = str(key_node.value)
             if key in found:
                 self.problems.append(Problem(key_node.start_mark.line + 1, f"`{key}` is written twice"))
+            elif not path and key in self._foreign and key not in types:
+                self.lines[(key,)] = key_node.start_mark.line + 1
+                self.skipped.append(key)
             elif fields is not None and key not in types:
                 self.problems.append(Problem(key_node.start_mark.line + 1, _unknown(key, types)))
             else:

@@ -91,7 +91,7 @@ def _shown(call: Call) -> dict[str, Any]:
         "session": call.asked.published.session,
         "format": call.asked.format,
         "model": call.asked.view.model,
-        "provider": call.asked.route.name,
+        "provider": call.route.name,
         "streamed": call.asked.view.streamed,
         "way": "relayed" if call.relayed else "policed",
         "age_s": round(time.monotonic() - call.began_at, 1),

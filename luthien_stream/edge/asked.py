@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from luthien_stream.config.model import FormatName, OnDisconnect
 from luthien_stream.core.lens import Lens
+from luthien_stream.edge.auth import Caller
 from luthien_stream.edge.credentials import Vault
 from luthien_stream.edge.routing import Route
 from luthien_stream.events.log import Header
@@ -26,6 +27,9 @@ class View(Protocol):
     def streamed(self) -> bool: ...
     def get(self, field: str) -> Any:
         """A top-level field, parsed; None if absent."""
+
+    def set(self, field: str, value: Any) -> View: ...
+    def set_model(self, model: str) -> View: ...
 
 
 class Published(Struct, frozen=True):
@@ -49,14 +53,12 @@ class Asked(Struct, frozen=True):
     headers: tuple[Header, ...]
     """As they came, names in lower case."""
     view: View
-    key: str
-    """Name of the gateway key."""
     route: Route
-    credential: tuple[Header, ...]
-    """What opens the provider of `route`."""
+    caller: Caller
+    """Who asks, with the credential that may open a provider."""
     vault: Vault
     published: Published
-    caller: tuple[Header, ...] = ()
+    sender: tuple[Header, ...] = ()
     """All credentials that came."""
     on_disconnect: OnDisconnect = "cancel"
     method: str = "POST"

@@ -1,7 +1,8 @@
 """Who calls, and which credential goes to the provider.
 
 A gateway key never leaves the gateway. A client's own credential goes only to a provider that is marked `passthrough`
-and speaks the client's format; to every other one goes its configured key, or none where it was given none.
+and speaks the client's format; to every other one goes its configured key, or none where it was given none and is not
+marked either: a model server of one's own may need none.
 """
 
 from __future__ import annotations
@@ -48,14 +49,23 @@ def credentials(headers: Mapping[str, str]) -> tuple[Header, ...]:
     return tuple((name, headers[name]) for name in (*OWN_HEADERS, GATEWAY_HEADER) if headers.get(name))
 
 
-def provider_headers(provider: Provider, format: FormatName, caller: Caller) -> list[Header]:
-    """The credential headers for a provider: none for one that needs none, say a model server of your own."""
+def provider_headers(name: str, provider: Provider, format: FormatName, caller: Caller) -> list[Header]:
+    """The credential headers for the provider of this name, for a client that speaks `format`.
+
+    Raises `Unauthenticated` where only the client's own credential would open it and that is not meant for it.
+    """
     if provider.passthrough and format in provider.formats and caller.own:
         return list(caller.own)
     if provider.api_key:
-        if format == "anthropic_messages":
+        spoken = format if format in provider.formats else provider.formats[0]
+        if spoken == "anthropic_messages":
             return [("x-api-key", provider.api_key)]
         return [("authorization", f"Bearer {provider.api_key}")]
+    if provider.passthrough and format not in provider.formats:
+        raise Unauthenticated(
+            f"This model is answered by the provider {name!r}, which speaks {' and '.join(provider.formats)}: your own "
+            f"credential, sent for {format}, does not go there. The gateway needs its key: providers.{name}.api_key"
+        )
     return []
 
 

@@ -68,7 +68,7 @@ class Call:
         self, id: str, asked: Asked, slip: Slip, lines: Lines, delivery: Delivery, *, deadline: int, inbox_from: str
     ) -> None:
         """`deadline` is in microseconds since 1970; `inbox_from` is where the edge's inbox stands now."""
-        self.id, self.asked, self.slip, self.delivery = id, asked, slip, delivery
+        self.id, self.asked, self.slip, self.delivery, self.route = id, asked, slip, delivery, asked.route
         self.deadline, self.inbox_from, self.lines = deadline, inbox_from, lines
         self.line = lines.stage if slip.hops else lines.copies
         """Where the original lane goes."""
@@ -177,8 +177,8 @@ class Call:
                 call=self.id,
                 status=head.status,
                 headers=self.asked.vault.mask_headers(head.headers),
-                provider=self.asked.route.name,
-                model=self.asked.route.model,
+                provider=self.route.name,
+                model=self.route.model,
                 streamed=head.streamed,
             ),
             patient=True,

@@ -65,13 +65,15 @@ class Edge:
         lenses: Mapping[str, Lens],
         native: Upstream,
         demo: Upstream,
+        litellm: Upstream | None = None,
     ) -> None:
+        """`litellm` reaches the server of `luthien-stream upstream`, where a route needs it."""
         self.id = secrets.token_hex(6)
         """The incarnation: another one for every start."""
         self.lenses = lenses
         self.calls: dict[str, Call] = {}
         self.router = Router(config)
-        self.providers = Providers(self.router, bus, native, demo)
+        self.providers = Providers(self.router, bus, native, demo, litellm)
         self._bus = bus
         self.plan = Plan.of(pipeline)
         doors = Doors(acting=bool(self.plan.phases), unpoliced=config.unpoliced)
@@ -88,7 +90,7 @@ class Edge:
             bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
         )
         self.started_at = time.time()
-        self._upstreams = (native, demo)
+        self._upstreams = [one for one in (native, demo, litellm) if one is not None]
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -153,7 +155,7 @@ class Edge:
             return dialect.refused(lens, NotNow("The log (Redis) cannot be written: no call without a record"), id)
         self.calls[id] = call
         self._idle.clear()
-        caller = self.directory.caller(asked.caller)
+        caller = self.directory.caller(asked.sender)
         self.directory.opened(Known(id, self.id, call.inbox_from, caller, format), retry)
         try:
             return await serve(call, self.providers)
@@ -212,7 +214,7 @@ class Edge:
             model=asked.view.model,
             streamed=asked.view.streamed,
             session=shown.session,
-            key=asked.key,
+            key=asked.caller.key,
             client=shown.client,
             deadline=deadline,
         )

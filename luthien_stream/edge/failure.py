@@ -46,7 +46,7 @@ def failure_of(terminal: Terminal) -> Failure | None:
             return POLICY_FAILED
         case ResponseFailed():
             message = terminal.message or f"The call failed: {terminal.error}"
-            return Failure(terminal.error, message, _STATUS.get(terminal.error, 503))
+            return Failure(terminal.error, message, terminal.status or _STATUS.get(terminal.error, 503))
         case ResponseAborted():
             return Failure(terminal.reason, f"The call was ended: {terminal.reason}", _STATUS.get(terminal.reason, 503))
 

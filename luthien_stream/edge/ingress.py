@@ -18,7 +18,7 @@ from luthien_stream.edge.credentials import Vault, cut_body, cut_query, keep_hea
 from luthien_stream.edge.doors import Doors
 from luthien_stream.edge.plain import PlainRequest
 from luthien_stream.edge.refusals import OptionClosed, PathUnknown, Refusal, RequestInvalid, TooLarge
-from luthien_stream.edge.routing import Route, Router
+from luthien_stream.edge.routing import Route, Router, hide_keys
 from luthien_stream.edge.session import session_of
 from luthien_stream.errors import ClientError
 from luthien_stream.events.log import Header
@@ -96,7 +96,7 @@ class Ingress:
         view: View,
         route: Route,
     ) -> Asked:
-        credential = auth.provider_headers(route.provider, format, caller)
+        auth.provider_headers(route.name, route.provider, format, caller)
         vault, query = Vault(), request.rel_url.raw_query_string
         return Asked(
             format=format,
@@ -105,12 +105,11 @@ class Ingress:
             query=query,
             headers=headers,
             view=view,
-            key=caller.key,
             route=route,
-            credential=tuple(credential),
+            caller=caller,
             vault=vault,
             published=_published(vault, query, headers, view, route),
-            caller=auth.credentials(dict(headers)),
+            sender=auth.credentials(dict(headers)),
             on_disconnect=_on_disconnect(dict(headers), self._on_disconnect),
         )
 
@@ -182,10 +181,7 @@ def _parsed(lens: Lens, body: bytes) -> Request:
 def _published(vault: Vault, query: str, headers: tuple[Header, ...], view: View, route: Route) -> Published:
     by_name = dict(headers)
     keep_headers(vault, by_name)
-    if route.provider.api_key:
-        vault.hide(route.provider.api_key)
-    for value in route.provider.headers.values():
-        vault.hide(value)
+    hide_keys(vault, route)
     shown_query, body = cut_query(vault, query), b""
     if not isinstance(view, PlainRequest) or view.is_json:  # files and forms are nobody's record
         body = cut_body(vault, view.body)

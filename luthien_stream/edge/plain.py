@@ -17,6 +17,7 @@ class PlainRequest:
 
     def __init__(self, body: bytes, content_type: str) -> None:
         self.body = body
+        self._type = content_type
         self.is_json = "json" in content_type.lower() or not content_type
         self._fields = _fields(body) if self.is_json else {}
 
@@ -31,9 +32,15 @@ class PlainRequest:
         raw = self._fields.get(field)
         return None if raw is None else parse(raw)
 
-    def with_model(self, model: str) -> bytes:
-        """The body with another model in it."""
-        return dump({**self._fields, "model": model}) if "model" in self._fields else self.body
+    def set(self, field: str, value: Any) -> PlainRequest:
+        """Set a top-level field, where there are fields."""
+        if not self._fields:
+            return self
+        return PlainRequest(dump({**self._fields, field: value}), self._type)
+
+    def set_model(self, model: str) -> PlainRequest:
+        """Ask for another model, where one is named."""
+        return self.set("model", model) if "model" in self._fields else self
 
 
 def _fields(body: bytes) -> dict[str, Raw]:

@@ -1,25 +1,35 @@
-"""The provider's side of a call: one request, and its answer read to the end, frame by frame, onto the log."""
+"""The provider's side of a call: its request, sent until one provider answers, and the answer read onto the log."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
+import time
 from collections.abc import Mapping
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.model import FormatName
+from luthien_stream.config.targets import DEMO
 from luthien_stream.core.sse import Splitter
+from luthien_stream.edge import auth, retry
+from luthien_stream.edge.asked import View
 from luthien_stream.edge.call import Call, Head
 from luthien_stream.edge.credentials import without_credentials
 from luthien_stream.edge.failure import PROVIDER_ERROR
-from luthien_stream.edge.plain import PlainRequest
-from luthien_stream.edge.routing import DEMO, Route, Router
+from luthien_stream.edge.line import microseconds
+from luthien_stream.edge.refusals import FormatsDiffer
+from luthien_stream.edge.routing import Route, Router, hide_keys
 from luthien_stream.edge.wire import streamed, to_provider
-from luthien_stream.errors import LuthienError, UpstreamError
+from luthien_stream.errors import ClientError, LuthienError, UpstreamError
 from luthien_stream.events import log
-from luthien_stream.upstream.port import Answer, Upstream, UpstreamCut, UpstreamProtocol
+from luthien_stream.events.log import Header
+from luthien_stream.upstream import litellm_wire
+from luthien_stream.upstream.port import Answer, Upstream, UpstreamCut, UpstreamProtocol, UpstreamUnreachable
 
 logger = structlog.get_logger()
 
@@ -33,68 +43,154 @@ _ENDS: Mapping[FormatName, tuple[bytes, ...]] = {
 _LAST_FRAMES = 3
 
 
+class Way(Struct, frozen=True):
+    """One provider that a call may be answered by, and the request as that one gets it."""
+
+    route: Route
+    path: str
+    query: str
+    headers: list[Header]
+    body: bytes
+
+
 class Providers:
     """Where the edge reaches providers."""
 
-    def __init__(self, router: Router, bus: Bus, native: Upstream, demo: Upstream) -> None:
+    def __init__(
+        self, router: Router, bus: Bus, native: Upstream, demo: Upstream, litellm: Upstream | None = None
+    ) -> None:
         self._router = router
         self._bus = bus
         self._native = native
         self._demo = demo
+        self._litellm = litellm
 
-    def of(self, name: str) -> Upstream:
-        """The way to a provider."""
-        return self._demo if name == DEMO else self._native
+    def of(self, route: Route) -> Upstream:
+        """The way to a provider. Raises `UpstreamUnreachable`."""
+        if route.litellm is not None:
+            if self._litellm is None:
+                raise UpstreamUnreachable("This model is reached over litellm, which this process was not started with")
+            return self._litellm
+        return self._demo if route.name == DEMO else self._native
 
     async def read(self, call: Call) -> None:
-        """Call the provider once and hand its answer to the call, to its end. A task of its own."""
+        """Have the call answered by a provider and hand it the answer, to its end. A task of its own."""
         try:
             terminal = await self._read(call)
         except LuthienError as error:
             kind = str(getattr(error, "error", "upstream_protocol"))
-            terminal = _failed(call, kind, str(error))
+            status = error.status if isinstance(error, ClientError) else 0
+            terminal = _failed(call, kind, str(error), status)
         except Exception as error:
             logger.exception("provider_read_failed", call=call.id, error=type(error).__name__)
-            terminal = _failed(call, "upstream_protocol", "The provider's answer could not be read")
+            terminal = _failed(call, "upstream_protocol", "The provider's answer could not be read", 0)
         call.end_original(terminal)
 
     async def _read(self, call: Call) -> log.Terminal:
-        asked = call.asked
-        body, route = await self._request_of(call)
-        own = route.provider.passthrough
-        query = asked.query if own else without_credentials(asked.query)
-        headers = to_provider(asked.headers, asked.credential, route.provider)
-        opened = self.of(route.name).open(route.provider, asked.path, query, headers, body, method=asked.method)
-        async with opened as answer:
-            frames = answer.status < 400 and streamed(answer.headers)
-            call.start(Head(answer.status, tuple(answer.headers), frames))
-            if frames:
-                return await _read_frames(call, answer)
-            return await _read_body(call, answer)
+        ways = await self._ways(call)
+        for number, way in enumerate(ways):
+            call.route = way.route
+            ended = await self._ask(call, way, last=number == len(ways) - 1)
+            if not isinstance(ended, str):
+                return ended
+            next_route = ways[number + 1].route
+            logger.warning("upstream_switched", call=call.id, provider=next_route.name, why=ended)
+            call.line.put(
+                log.UpstreamSwitched(call=call.id, provider=next_route.name, model=next_route.model, why=ended)
+            )
+        raise AssertionError("the last way ends the call")
 
-    async def _request_of(self, call: Call) -> tuple[bytes, Route]:
-        """The bytes for the provider: the client's own unless a policy changed them or the model has another name."""
-        asked, route, body, released = call.asked, call.asked.route, call.asked.view.body, call.released
-        model = asked.view.model
-        if released is not None and released.changed:
-            stored = await self._bus.get_body(released.body_ref) if released.body_ref else released.body
-            body = asked.vault.unmask(stored)
-            if released.model and released.model != model:
-                model = released.model
-                route = self._reroute(call, model)
-        if route.model != model:
-            view = asked.view
-            if isinstance(view, PlainRequest):
-                body = view.with_model(route.model)
-            else:
-                body = asked.lens.request(body).set_model(route.model).body
-        return body, route
+    async def _ask(self, call: Call, way: Way, *, last: bool) -> log.Terminal | str:
+        """Ask one provider, again where that may help; return the answer's end, or why the next one is to be asked."""
+        route, upstream = way.route, self.of(way.route)
+        for attempt in itertools.count():
+            pause: float | None = None
+            try:
+                opened = upstream.open(
+                    route.provider, way.path, way.query, way.headers, way.body, method=call.asked.method
+                )
+                async with opened as answer:
+                    if attempt < route.provider.retries:
+                        pause = retry.pause_s(attempt, answer.status, answer.headers, time.time(), random.random())
+                    pause = _in_time(call, pause)
+                    if pause is None and (last or not retry.helps_elsewhere(answer.status)):
+                        return await _relay(call, answer)
+                    why = f"{route.name} answered {answer.status}"
+            except UpstreamError as error:
+                if call.head is not None:
+                    raise
+                if attempt < route.provider.retries and isinstance(error, UpstreamUnreachable | UpstreamCut):
+                    pause = _in_time(call, retry.backoff_s(attempt, random.random()))
+                if pause is None and last:
+                    raise
+                why = f"{route.name}: {error}"
+            if pause is None:
+                return why
+            logger.warning("upstream_retried", call=call.id, provider=route.name, why=why, in_s=round(pause, 3))
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
 
-    def _reroute(self, call: Call, model: str) -> Route:
-        route = self._router.route(model, call.asked.format)
-        if route.name != call.asked.route.name:
-            raise UpstreamError(f"A policy chose the model {model!r} of another provider: this release cannot switch")
-        return route
+    async def _ways(self, call: Call) -> list[Way]:
+        """The request for each provider that may answer it. Raises what keeps the first of them from being asked."""
+        view, route = await self._request_of(call)
+        ways = [_way(call, view, route)]
+        for other in route.fallbacks:
+            try:
+                ways.append(_way(call, view, other))
+            except ClientError as error:
+                logger.warning("fallback_unusable", call=call.id, provider=other.name, why=str(error))
+        return ways
+
+    async def _request_of(self, call: Call) -> tuple[View, Route]:
+        """What is asked, as the policies released it, and where it goes."""
+        asked, route, released = call.asked, call.asked.route, call.released
+        if released is None or not released.changed:
+            return asked.view, route
+        stored = await self._bus.get_body(released.body_ref) if released.body_ref else released.body
+        view = asked.lens.request(asked.vault.unmask(stored))
+        if view.model != asked.view.model:
+            route = self._router.route(view.model, asked.format)
+            hide_keys(asked.vault, route)
+        return view, route
+
+
+def _way(call: Call, view: View, route: Route) -> Way:
+    """The request for one provider: the client's own bytes unless the model has another name there.
+
+    Raises `ClientError` where it may not or cannot be sent there.
+    """
+    asked = call.asked
+    if route.format != asked.format:
+        # The one place for a conversion: here the path, headers and body of `route.format` are made from the client's,
+        # and `_relay` has the answer made into the client's again.
+        raise FormatsDiffer(
+            f"The model {view.model!r} is served by {route.name!r}, which speaks "
+            f"{' and '.join(route.provider.formats)}, not {asked.format}"
+        )
+    credential = auth.provider_headers(route.name, route.provider, asked.format, asked.caller)
+    if route.model != view.model:
+        view = view.set_model(route.model)
+    for name, value in route.defaults.items():
+        if view.get(name) is None:
+            view = view.set(name, value)
+    if route.litellm is not None:
+        headers = [*litellm_wire.headers(route.litellm), *credential]
+    else:
+        headers = to_provider(asked.headers, credential, route.provider)
+    query = asked.query if route.provider.passthrough else without_credentials(asked.query)
+    return Way(route, asked.path, query, headers, view.body)
+
+
+def _in_time(call: Call, pause: float | None) -> float | None:
+    """The pause, None if the call would be over before."""
+    return pause if pause is not None and microseconds() + pause * 1e6 < call.deadline else None
+
+
+async def _relay(call: Call, answer: Answer) -> log.Terminal:
+    """Give the call the answer that it is to have. From here on nobody else is asked."""
+    frames = answer.status < 400 and streamed(answer.headers)
+    call.start(Head(answer.status, tuple(answer.headers), frames))
+    return await (_read_frames(call, answer) if frames else _read_body(call, answer))
 
 
 async def _read_frames(call: Call, answer: Answer) -> log.Terminal:
@@ -136,8 +232,8 @@ async def _read_body(call: Call, answer: Answer) -> log.Terminal:
     return log.ResponseCompleted(call=call.id, lane="original")
 
 
-def _failed(call: Call, error: str, message: str) -> log.ResponseFailed:
-    return log.ResponseFailed(call=call.id, lane="original", error=error, message=message)
+def _failed(call: Call, error: str, message: str, status: int) -> log.ResponseFailed:
+    return log.ResponseFailed(call=call.id, lane="original", error=error, message=message, status=status)
 
 
 def _is_json(body: bytes) -> bool:

@@ -27,6 +27,12 @@ class OptionClosed(Refusal):
     error = "option_closed"
 
 
+class FormatsDiffer(Refusal):
+    """The model's provider speaks another format than the client."""
+
+    error = "format_unsupported"
+
+
 class ThreadClosed(OptionClosed):
     """This gateway needs the whole conversation in each request: `thread` is not supported."""
 

@@ -41,7 +41,7 @@ class Returning:
         """What a repeated request for the same would look like, empty if none is to be expected."""
         if not self._attaches or asked.plain or not any(name == RETRY_COUNT for name, _ in asked.headers):
             return ""
-        return retry_of(self._directory.caller(asked.caller), f"{asked.path}?{asked.query}", asked.view.body)
+        return retry_of(self._directory.caller(asked.sender), f"{asked.path}?{asked.query}", asked.view.body)
 
     async def attach(self, request: web.Request, asked: Asked, retry: str) -> web.StreamResponse | None:
         """Give a repeated request the answer that is under way, or has just ended; None if there is none."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
-from luthien_stream.config.model import Config, FormatName, ModelRoute, Provider
-from luthien_stream.edge.refusals import ModelUnknown, RequestInvalid
-from luthien_stream.errors import ConfigError
+from luthien_stream.config.load import DEFAULT_PROVIDERS
+from luthien_stream.config.model import Config, FormatName, Provider
+from luthien_stream.config.targets import DEMO, DEMO_PROVIDER, Target, rules
+from luthien_stream.edge.credentials import Vault, is_credential
+from luthien_stream.edge.refusals import ModelUnknown
 
-DEMO = "demo"
 DEMO_MODELS = ("demo/echo", "demo/story", "demo/agent")
-DEMO_PROVIDER = Provider(base_url="", format=("openai_chat", "anthropic_messages"), passthrough=True)
-PUBLIC = {
-    "anthropic": Provider(base_url="https://api.anthropic.com", format="anthropic_messages", passthrough=True),
-    "openai": Provider(base_url="https://api.openai.com/v1", format="openai_chat", passthrough=True),
-}
-"""The providers where none is configured."""
 
 
 class Route(Struct, frozen=True):
@@ -27,6 +23,14 @@ class Route(Struct, frozen=True):
     name: str
     provider: Provider
     model: str
+    format: FormatName
+    """What is spoken to the provider: the client's format if it knows that, else its first."""
+    litellm: Mapping[str, Any] | None = None
+    """See `Target.litellm`."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """See `Target.defaults`."""
+    fallbacks: tuple[Route, ...] = ()
+    """Where the call goes, in order, if this provider fails before any content."""
 
 
 class Router:
@@ -34,54 +38,59 @@ class Router:
 
     def __init__(self, config: Config) -> None:
         """Raises `ConfigError` for a model that leads to no provider."""
-        self.providers: Mapping[str, Provider] = {**(config.providers or PUBLIC), DEMO: DEMO_PROVIDER}
-        self.models = config.models
-        for rule in self.models:
-            name, slash, model = rule.to.partition("/")
-            if not slash or not model or name not in self.providers:
-                raise ConfigError(f"models: {rule.name!r} leads to {rule.to!r}: write `provider/model` with a provider "
-                                  f"of {', '.join(sorted(self.providers))}")  # fmt: skip
+        providers = config.providers or DEFAULT_PROVIDERS
+        self.providers: Mapping[str, Provider] = {**providers, DEMO: DEMO_PROVIDER}
+        self.rules = rules(replace(config, providers=providers))
 
     def route(self, model: str, format: FormatName) -> Route:
-        """Return where a model is. Raises `ModelUnknown`, and `RequestInvalid` for a provider of another format."""
+        """Return where a model is, for a client that speaks `format`. Raises `ModelUnknown`."""
         if model in DEMO_MODELS:
-            return Route(DEMO, DEMO_PROVIDER, model)
-        found = self._configured(model) if self.models else self._named(model, format)
-        if found is None:
+            return _route(Target(DEMO, DEMO_PROVIDER, model), format)
+        targets = self._configured(model) if self.rules else self._named(model, format)
+        if not targets:
             raise ModelUnknown(f"The model {model!r} is not configured here; GET /v1/models lists what is")
-        if format not in found.provider.formats:
-            spoken = " and ".join(found.provider.formats)
-            raise RequestInvalid(
-                f"The model {model!r} is served by {found.name!r}, which speaks {spoken}, not {format}"
-            )
-        return found
+        first, *others = (_route(target, format) for target in targets)
+        return replace(first, fallbacks=tuple(others)) if others else first
 
     def vendor(self, format: FormatName) -> Route | None:
         """The provider that a format's endpoint belongs to where no model is given."""
         for name, provider in self.providers.items():
             if name != DEMO and format in provider.formats:
-                return Route(name, provider, "")
+                return Route(name, provider, "", format)
         return None
 
     def listed(self) -> list[str]:
-        """The model names that the configuration gives; globs are not names."""
-        return [rule.name for rule in self.models if not set(rule.name) & set("*?[")]
+        """The model names that the configuration gives, each once; globs are not names."""
+        return list(dict.fromkeys(rule.name for rule in self.rules if not rule.is_glob))
 
-    def _configured(self, model: str) -> Route | None:
-        for rule in self.models:
-            if fnmatchcase(model, rule.name):
-                return self._target(rule, model)
-        return None
+    def _configured(self, model: str) -> tuple[Target, ...]:
+        return next((found for rule in self.rules if (found := rule.find(model))), ())
 
-    def _target(self, rule: ModelRoute, model: str) -> Route:
-        name, _, target = rule.to.partition("/")
-        return Route(name, self.providers[name], target.replace("*", model, 1))
-
-    def _named(self, model: str, format: FormatName) -> Route | None:
+    def _named(self, model: str, format: FormatName) -> tuple[Target, ...]:
         name, slash, rest = model.partition("/")
         if slash and rest and name in self.providers and name != DEMO:
-            return Route(name, self.providers[name], rest)
+            return (Target(name, self.providers[name], rest),)
         vendor = self.vendor(format)
         if vendor is None or name == DEMO:
-            return None
-        return Route(vendor.name, vendor.provider, model)
+            return ()
+        return (Target(vendor.name, vendor.provider, model),)
+
+
+def hide_keys(vault: Vault, route: Route) -> None:
+    """Let nobody see the gateway's keys for a route and those that stand in for it."""
+    for one in (route, *route.fallbacks):
+        for secret in (one.provider.api_key, *one.provider.headers.values(), *_secrets(one.litellm or {})):
+            vault.hide(secret)
+
+
+def _secrets(parameters: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in parameters.items():
+        if isinstance(value, str) and is_credential(name):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from map(str, value.values())
+
+
+def _route(target: Target, format: FormatName) -> Route:
+    spoken = format if format in target.provider.formats else target.provider.formats[0]
+    return Route(target.name, target.provider, target.model, spoken, target.litellm, target.defaults)

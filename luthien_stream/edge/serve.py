@@ -144,7 +144,7 @@ def _of_body(call: Call, why: Failure) -> Failure:
 
 def _headers(call: Call) -> CIMultiDict[str]:
     came = call.head.headers if call.head is not None else ()
-    return wire.to_client(came, call.id, call.asked.format, cookies=call.asked.route.provider.passthrough)
+    return wire.to_client(came, call.id, call.asked.format, cookies=call.route.provider.passthrough)
 
 
 async def _stop_reading(call: Call) -> None:

@@ -6,8 +6,9 @@ Bytes are handed on as they arrive; nothing is decompressed, followed or retried
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDict
@@ -15,6 +16,7 @@ from yarl import URL
 
 from luthien_stream.config.model import Provider
 from luthien_stream.events.log import Header
+from luthien_stream.upstream.connection import certificates_of, environment_proxies, proxy_of
 from luthien_stream.upstream.port import (
     Trouble,
     UpstreamCut,
@@ -50,19 +52,28 @@ class HttpAnswer:
 class NativeClient:
     """See `port.Upstream`."""
 
-    def __init__(self) -> None:
+    def __init__(self, socket: Path | None = None) -> None:
+        """With `socket` everything is asked of the server behind that Unix socket, whatever host its URL names."""
+        self._socket = socket
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: Mapping[str, str] = {}
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
+            self._proxies = {} if self._socket else environment_proxies()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60),
+                connector=self._connector(),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=READ_BYTES,
                 skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
             )
         return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._socket is not None:
+            return aiohttp.UnixConnector(str(self._socket), limit=0, keepalive_timeout=IDLE_S)
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60)
 
     @asynccontextmanager
     async def open(
@@ -81,13 +92,16 @@ class NativeClient:
         sent = CIMultiDict(headers)
         sent["Accept-Encoding"] = "identity"
         try:
-            response = await self._connected().request(
+            session, url = self._connected(), url_of(provider, path, query)
+            response = await session.request(
                 method,
-                url_of(provider, path, query),
+                url,
                 headers=sent,
                 data=_payload(body),
                 timeout=timeout,
                 allow_redirects=False,
+                proxy=proxy_of(provider, url, self._proxies),
+                ssl=certificates_of(provider),
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(error, begun=False) from error
@@ -121,8 +135,16 @@ def _payload(body: bytes) -> bytes | io.BytesIO | None:
 
 def _trouble(error: Exception, *, begun: bool) -> Trouble:
     what = f"{type(error).__name__}"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return UpstreamUnreachable("The provider cannot be reached in time: `connect_timeout_s` bounds it")
     if isinstance(error, TimeoutError):
         return UpstreamTimeout()
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return UpstreamUnreachable(
+            f"The proxy does not let the provider be reached ({what}): check `proxy` and HTTPS_PROXY"
+        )
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return UpstreamUnreachable(f"The provider's certificate is not trusted ({what}): name its CA with `ca_file`")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL) or (
         isinstance(error, OSError | ValueError) and not begun and not isinstance(error, aiohttp.ClientError)
     ):

@@ -53,14 +53,15 @@ def test_with_keys_alone_no_credential_of_the_client_goes_on() -> None:
 def test_a_clients_credential_goes_only_to_a_passthrough_provider_of_its_format() -> None:
     """To any other provider goes the configured key, or nothing at all: a model server of one's own may need none."""
     caller = Caller("", (("x-api-key", "mine"),))
-    assert provider_headers(OWN, "anthropic_messages", caller) == [("x-api-key", "mine")]
-    assert provider_headers(PAID, "openai_chat", caller) == [("authorization", "Bearer paid-key")]
-    assert provider_headers(OWN, "openai_chat", caller) == []
-    assert provider_headers(LAB, "openai_chat", caller) == []
+    assert provider_headers("it", OWN, "anthropic_messages", caller) == [("x-api-key", "mine")]
+    assert provider_headers("it", PAID, "openai_chat", caller) == [("authorization", "Bearer paid-key")]
+    with pytest.raises(Unauthenticated, match=r"providers\.it\.api_key"):
+        provider_headers("it", OWN, "openai_chat", caller)
+    assert provider_headers("it", LAB, "openai_chat", caller) == []
 
 
 def test_a_configured_key_is_sent_in_the_formats_header() -> None:
     """Anthropic's is `x-api-key`; it is used where a passthrough client sent nothing."""
     paid = Provider(base_url="https://example.org", format="anthropic_messages", passthrough=True, api_key="paid-key")
-    assert provider_headers(paid, "anthropic_messages", Caller()) == [("x-api-key", "paid-key")]
-    assert provider_headers(OWN, "anthropic_messages", Caller()) == []
+    assert provider_headers("it", paid, "anthropic_messages", Caller()) == [("x-api-key", "paid-key")]
+    assert provider_headers("it", OWN, "anthropic_messages", Caller()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luthien_stream.config.model import Config, ModelRoute, Provider
-from luthien_stream.edge.refusals import ModelUnknown, RequestInvalid
+from luthien_stream.edge.refusals import ModelUnknown
 from luthien_stream.edge.routing import Router
 from luthien_stream.errors import ConfigError
 from luthien_stream.upstream.client import url_of
@@ -47,11 +47,31 @@ def test_an_unknown_model_is_refused_once_models_are_given() -> None:
     assert router.route("demo/echo", "anthropic_messages").name == "demo"
 
 
-def test_a_provider_of_another_format_is_refused() -> None:
-    """There is no conversion: the message names the format that would do."""
+def test_a_route_says_which_format_is_spoken() -> None:
+    """The client's where the provider knows it, else the provider's first."""
     router = Router(Config(providers={"cloud": CLOUD, "lab": LAB}))
-    with pytest.raises(RequestInvalid, match="openai_chat"):
-        router.route("lab/llama", "anthropic_messages")
+    assert router.route("lab/llama", "anthropic_messages").format == "openai_chat"
+    assert router.route("cloud/llama", "openai_chat").format == "openai_chat"
+    assert router.route("cloud/llama", "openai_responses").format == "anthropic_messages"
+
+
+def test_fallbacks_stand_in_in_order_each_with_its_own_model() -> None:
+    """They are routes of their own."""
+    rule = ModelRoute("fast*", "lab/llama", fallbacks=("cloud/*", "groq/llama-3"))
+    route = Router(Config(providers={"cloud": CLOUD, "lab": LAB}, models=(rule,))).route("fast-1", "openai_chat")
+    assert [(one.name, one.model) for one in (route, *route.fallbacks)] == [
+        ("lab", "llama"),
+        ("cloud", "fast-1"),
+        ("groq", "groq/llama-3"),
+    ]
+
+
+def test_a_prefix_that_is_no_provider_is_litellms() -> None:
+    """The whole of it is litellm's model, in chat form."""
+    rule = ModelRoute("g-*", "groq/*")
+    route = Router(Config(providers={"lab": LAB}, models=(rule,))).route("g-x", "anthropic_messages")
+    assert (route.name, route.model, route.format, route.litellm) == ("groq", "groq/g-x", "openai_chat", {})
+    assert Router(Config(providers={"lab": LAB})).route("lab/x", "openai_chat").litellm is None
 
 
 def test_an_unknown_demo_model_is_unknown() -> None:
@@ -60,10 +80,10 @@ def test_an_unknown_demo_model_is_unknown() -> None:
         Router(Config()).route("demo/none", "openai_chat")
 
 
-@pytest.mark.parametrize("to", ["nowhere/x", "lab", "lab/"])
+@pytest.mark.parametrize("to", ["lab", "lab/", "/lab"])
 def test_a_rule_that_leads_nowhere_is_a_configuration_error(to: str) -> None:
     """Found when the edge starts, not at the first request."""
-    with pytest.raises(ConfigError, match="lab"):
+    with pytest.raises(ConfigError, match="provider/model"):
         Router(Config(providers={"lab": LAB}, models=(ModelRoute("x", to),)))
 
 
