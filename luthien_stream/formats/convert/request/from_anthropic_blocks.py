@@ -1,0 +1,124 @@
+"""Anthropic's content blocks, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from luthien_stream.formats.convert.request.conversation import (
+    Document,
+    Image,
+    Part,
+    Reasoning,
+    Text,
+    ToolResult,
+    ToolUse,
+)
+from luthien_stream.formats.convert.request.fields import Fields, must_be, unsupported
+from luthien_stream.formats.convert.request.images import PDF
+from luthien_stream.formats.convert.seal import seal_of
+from luthien_stream.formats.json import dump
+
+FORMAT = "anthropic_messages"
+
+
+def blocks_of(blocks: list[Fields]) -> Iterator[Part]:
+    """The parts of a turn; empty texts go, as no provider takes them."""
+    for block in blocks:
+        kind = block.needed("type")
+        block.leave("cache_control")
+        match kind:
+            case "text" | "image" | "document":
+                yield from _shown(kind, block)
+            case "tool_use":
+                yield _use(block)
+            case "tool_result":
+                yield _result(block)
+            case "thinking":
+                yield Reasoning(block.text("thinking"), seal_of(block.text("signature"), FORMAT))
+            case "redacted_thinking":
+                yield Reasoning("", seal_of(block.text("data"), FORMAT, redacted=True))
+            case _:
+                raise unsupported(block.path, kind)
+        block.done()
+
+
+def texts_of(blocks: list[Fields]) -> list[str]:
+    """The texts in blocks that may be nothing else."""
+    texts = []
+    for block in blocks:
+        block.only("type", "text")
+        block.leave("cache_control", "citations")
+        texts.append(block.text("text"))
+        block.done()
+    return [text for text in texts if text]
+
+
+def _shown(kind: str, block: Fields) -> Iterator[Text | Image | Document]:
+    """A text, image or document."""
+    match kind:
+        case "text":
+            text = block.text("text")
+            block.leave("citations")
+            if text:
+                yield Text(text)
+        case "image":
+            block.leave("transformations")
+            yield _image(block)
+        case "document":
+            yield _document(block)
+        case _:
+            raise unsupported(block.path, kind)
+
+
+def _image(block: Fields) -> Image:
+    source = _source(block)
+    kind = source.word("type", ("base64", "url"))
+    if kind == "url":
+        found = Image(block.path, url=source.needed("url"))
+    else:
+        found = Image(block.path, source.needed("data"), source.needed("media_type"))
+    source.done()
+    return found
+
+
+def _document(block: Fields) -> Document:
+    if (citations := block.object("citations")) is not None:
+        citations.only("enabled", False)
+        citations.done()
+    name, source = block.text("title"), _source(block)
+    kind = source.word("type", ("base64", "url"))
+    if kind == "url":
+        found = Document(block.path, url=source.needed("url"), name=name)
+    else:
+        source.only("media_type", PDF)
+        found = Document(block.path, source.needed("data"), name=name)
+    source.done()
+    return found
+
+
+def _source(block: Fields) -> Fields:
+    source = block.object("source")
+    if source is None:
+        raise must_be(block.at("source"), "an object")
+    return source
+
+
+def _use(block: Fields) -> ToolUse:
+    if (caller := block.object("caller")) is not None:
+        caller.only("type", "direct")
+        caller.done()
+    arguments = dump(block.mapping("input") or {}).decode()
+    return ToolUse(block.needed("id"), block.needed("name"), arguments, block.path)
+
+
+def _result(block: Fields) -> ToolResult:
+    id, failed = block.needed("tool_use_id"), bool(block.flag("is_error"))
+    if block.holds("content", str):
+        text = block.text("content")
+        return ToolResult(id, (Text(text),) if text else (), failed)
+    content: list[Text | Image | Document] = []
+    for inner in block.objects("content"):
+        inner.leave("cache_control")
+        content += _shown(inner.needed("type"), inner)
+        inner.done()
+    return ToolResult(id, tuple(content), failed)

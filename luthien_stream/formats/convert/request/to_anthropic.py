@@ -1,0 +1,225 @@
+"""A conversation, written as a body for Anthropic's `/v1/messages`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from luthien_stream.formats.convert.request.conversation import (
+    Conversation,
+    Document,
+    Image,
+    Part,
+    Reasoning,
+    Text,
+    Tool,
+    ToolResult,
+    ToolUse,
+    Turn,
+)
+from luthien_stream.formats.convert.request.effort import (
+    BUDGETS,
+    LEAST_BUDGET,
+    adapts,
+    takes_system_turns,
+)
+from luthien_stream.formats.convert.request.fields import must_be, unsupported
+from luthien_stream.formats.convert.request.ids import id_for
+from luthien_stream.formats.convert.request.images import PDF
+from luthien_stream.formats.convert.request.tools import NO_ARGUMENTS, as_function, function_arguments
+from luthien_stream.formats.json import dump, parse
+
+FORMAT = "anthropic_messages"
+DEFAULT_LIMIT = 32_000
+"""`max_tokens` where the client gave no bound: Anthropic requires one, and every Claude since 4 takes this."""
+_TIERS = {"auto": "auto", "default": "standard_only"}
+_LEVELS = {"minimal": "low"}
+
+
+def write_messages(conversation: Conversation, model: str) -> bytes:
+    """The body for a model. Raises `RequestError` for what Anthropic has no words for."""
+    limit = conversation.limit if conversation.limit is not None else DEFAULT_LIMIT
+    body: dict[str, Any] = {"model": model, "max_tokens": limit}
+    if conversation.system:
+        body["system"] = [_text(text) for text in conversation.system]
+    body["messages"] = _messages(conversation.turns, model)
+    if conversation.tools:
+        body["tools"] = [_tool(as_function(tool)) for tool in conversation.tools]
+        _put(body, tool_choice=_choice(conversation))
+    if conversation.temperature is not None and conversation.temperature > 1:
+        raise unsupported("temperature", "above 1")
+    user = conversation.user or conversation.shared.get("safety_identifier")
+    _put(
+        body,
+        stop_sequences=conversation.stop or None,
+        temperature=conversation.temperature,
+        top_p=conversation.top_p,
+        top_k=conversation.top_k,
+        metadata={"user_id": user} if user else None,
+        service_tier=_tier(conversation),
+        stream=conversation.stream or None,
+        cache_control={"type": "ephemeral"} if conversation.cached else None,
+    )
+    _think(body, conversation, model, limit)
+    return dump(body)
+
+
+def _put(body: dict[str, Any], **said: Any) -> None:
+    body.update({name: value for name, value in said.items() if value is not None})
+
+
+def _messages(turns: Sequence[Turn], model: str) -> list[dict[str, Any]]:
+    """Turns in Anthropic's order: a user's turn begins with the results of tools, an assistant's ends with calls."""
+    messages: list[dict[str, Any]] = []
+    late: list[Part] = []  # what a system turn says, until the user's turn around it is over
+    for turn in turns:
+        if turn.role == "assistant":
+            _close(messages, late)
+        elif turn.role == "system" and takes_system_turns(model) and messages and messages[-1]["role"] == "user":
+            late.extend(turn.parts)
+            continue
+        role = "assistant" if turn.role == "assistant" else "user"
+        blocks = [block for part in turn.parts for block in _blocks(part)]
+        if messages and messages[-1]["role"] == role:
+            messages[-1]["content"] += blocks
+        elif blocks:
+            messages.append({"role": role, "content": blocks})
+    _close(messages, late)
+    for message in messages:
+        message["content"].sort(key=_place)
+    if messages and turns[-1].role == "assistant" and messages[-1]["role"] == "assistant":
+        raise unsupported(turns[-1].path, "an answer as the last message: Anthropic would continue it")
+    return messages
+
+
+def _close(messages: list[dict[str, Any]], late: list[Part]) -> None:
+    if late:
+        messages.append({"role": "system", "content": [block for part in late for block in _blocks(part)]})
+        late.clear()
+
+
+def _place(block: dict[str, Any]) -> int:
+    kind = block["type"]
+    return -1 if kind == "tool_result" else int(kind == "tool_use")
+
+
+def _blocks(part: Part) -> list[dict[str, Any]]:
+    match part:
+        case Text():
+            return [_text(part.text)]
+        case Image():
+            return [_image(part)]
+        case Document():
+            return [_document(part)]
+        case Reasoning():
+            return _reasoning(part)
+        case ToolUse():
+            return [_use(part)]
+        case ToolResult():
+            return [_result(part)]
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _image(image: Image) -> dict[str, Any]:
+    if image.url:
+        return {"type": "image", "source": {"type": "url", "url": image.url}}
+    return {"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": image.data}}
+
+
+def _document(document: Document) -> dict[str, Any]:
+    if document.url:
+        source = {"type": "url", "url": document.url}
+    else:
+        source = {"type": "base64", "media_type": PDF, "data": document.data}
+    return {"type": "document", "source": source, **({"title": document.name} if document.name else {})}
+
+
+def _reasoning(part: Reasoning) -> list[dict[str, Any]]:
+    """Its own reasoning only: Anthropic refuses any that it did not sign."""
+    if part.seal.owner != FORMAT or not part.seal.data:
+        return []
+    if part.seal.redacted:
+        return [{"type": "redacted_thinking", "data": part.seal.data}]
+    return [{"type": "thinking", "thinking": part.text, "signature": part.seal.data}]
+
+
+def _use(use: ToolUse) -> dict[str, Any]:
+    arguments = function_arguments(use).encode()
+    try:
+        readable = isinstance(parse(arguments), dict)
+    except ValueError:
+        readable = False
+    if not readable:
+        raise must_be(use.path, "a call with a JSON object for arguments")
+    return {"type": "tool_use", "id": id_for(FORMAT, use.id), "name": use.name, "input": Raw(arguments)}
+
+
+def _result(result: ToolResult) -> dict[str, Any]:
+    content = [block for part in result.content for block in _blocks(part)]
+    block = {"type": "tool_result", "tool_use_id": id_for(FORMAT, result.id), "content": content}
+    return {**block, **({"is_error": True} if result.failed else {})}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    schema = {"type": "object", **(tool.schema or NO_ARGUMENTS)}
+    written: dict[str, Any] = {"name": tool.name, "input_schema": schema}
+    _put(written, description=tool.description or None, strict=tool.strict or None)
+    return written
+
+
+def _choice(conversation: Conversation) -> dict[str, Any] | None:
+    choice, serial = conversation.choice, conversation.parallel is False
+    if choice is None and not serial:
+        return None
+    mode = choice.mode if choice is not None else "auto"
+    written: dict[str, Any] = {"type": mode}
+    if choice is not None and mode == "tool":
+        written["name"] = choice.name
+    if serial and mode != "none":
+        written["disable_parallel_tool_use"] = True
+    return written
+
+
+def _tier(conversation: Conversation) -> str | None:
+    if conversation.tier is not None and conversation.tier not in _TIERS:
+        raise unsupported(conversation.words["tier"], conversation.tier)
+    return _TIERS.get(conversation.tier or "")
+
+
+def _think(body: dict[str, Any], conversation: Conversation, model: str, limit: int) -> None:
+    """Write how much to think, and the form of the answer."""
+    config: dict[str, Any] = {}
+    effort = conversation.effort
+    if effort is not None and effort.level == "none":
+        body["thinking"] = {"type": "disabled"}
+    elif effort is not None and not _resumes_without_thoughts(body["messages"]):
+        level = effort.level or "medium"
+        if adapts(model):
+            body["thinking"] = {"type": "adaptive", **({"display": "summarized"} if effort.shown else {})}
+            _put(config, effort=_LEVELS.get(level, level) if effort.level else None)
+        elif (budget := min(BUDGETS[level], limit // 2)) >= LEAST_BUDGET:
+            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    form = conversation.answer_format
+    if form is not None and form.schema is None:
+        raise unsupported(form.path, "JSON without a schema")
+    if form is not None:
+        config["format"] = {"type": "json_schema", "schema": form.schema}
+    if config:
+        body["output_config"] = config
+
+
+def _resumes_without_thoughts(messages: list[dict[str, Any]]) -> bool:
+    """True where results of tools come back and the client did not keep the thoughts that led to the calls.
+
+    Anthropic then takes no thinking: the model goes on without, until the user speaks again.
+    """
+    called = max((at for at, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
+    if called < 0:
+        return False
+    results = any(block["type"] == "tool_result" for message in messages[called:] for block in message["content"])
+    return results and messages[called]["content"][0]["type"] not in ("thinking", "redacted_thinking")
