@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "edge": "run one edge: the HTTP gateway",
         "worker": "run one policy worker",
         "activity": "run the recorder",
+        "upstream": "run the litellm server, for providers of other kinds",
     },
 }
 DESCRIPTION = "An LLM gateway for AI control: what clients ask and models answer passes through policies, on record."

@@ -13,10 +13,11 @@ import structlog
 from luthien_stream.cli.child import RoleChild, role_command
 from luthien_stream.config.instance import Instance
 from luthien_stream.config.model import Config
+from luthien_stream.config.targets import needs_litellm
 
 log = structlog.get_logger()
 
-EDGE, WORKER, ACTIVITY = 0, 1, 2
+EDGE, WORKER, UPSTREAM, ACTIVITY = 0, 1, 1, 2
 """The ranks in which roles stop: no new calls first, then what works on them, then the record."""
 DRAIN_S = {EDGE: 30.0, WORKER: 15.0, ACTIVITY: 15.0}
 
@@ -75,15 +76,18 @@ def make_roles(
     config: Config, instance: Instance, data: Path, *, edges: int, workers: int
 ) -> list[tuple[int, RoleChild | TaskChild]]:
     """All roles with their ranks, not started yet."""
-    if instance.redis == "memory":
-        return list(_tasks(config, instance, data, workers))
 
     def role(rank: int, name: str, role: str, *more: str) -> tuple[int, RoleChild]:
         command = [*role_command(role), "--data", str(data), *more]
         return rank, RoleChild(name, command, data / "logs", deadline_s=DRAIN_S[rank])
 
+    # A process of its own also where the others are tasks: no edge imports litellm.
+    upstream = [role(UPSTREAM, "upstream", "upstream")] if needs_litellm(config) else []
+    if instance.redis == "memory":
+        return [*upstream, *_tasks(config, instance, data, workers)]
     return [
         role(ACTIVITY, "activity", "activity"),
+        *upstream,
         *(role(WORKER, f"worker-{number}", "worker") for number in range(workers)),
         *(role(EDGE, f"edge-{number}", "edge", "--index", str(number)) for number in range(edges)),
     ]

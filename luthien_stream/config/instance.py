@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -10,6 +13,9 @@ from msgspec import Struct
 from luthien_stream.errors import ConfigError
 
 FILE = "instance.json"
+SOCKET = "upstream.sock"
+SOCKET_PATH_LIMIT = 100
+"""Bytes. The kernel's own limit is 104 on macOS and 108 on Linux."""
 
 
 class Instance(Struct, frozen=True):
@@ -45,3 +51,21 @@ def read_instance(data: Path) -> Instance:
         ) from None
     except (msgspec.MsgspecError, PermissionError) as error:
         raise ConfigError(f"{data / FILE} cannot be read ({error}): stop luthien-stream and start it again") from error
+
+
+def upstream_socket(data: Path) -> Path:
+    """Where the litellm server of an instance listens: in `run`, or in a temporary folder if that path is too long."""
+    data = data.absolute()
+    path = data / "run" / SOCKET
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"luthien-{os.geteuid()}-{digest}" / SOCKET
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can enter. Raises `ConfigError` where it is there and another's, or open."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077 or folder.is_symlink():
+        raise ConfigError(f"{folder} can be entered by others: remove it, or name another folder with --data")

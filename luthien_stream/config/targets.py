@@ -19,7 +19,7 @@ DEMO = "demo"
 DEMO_PROVIDER = Provider(base_url="", format=("openai_chat", "anthropic_messages"))
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
-LITELLM_URL = "http://litellm"
+LITELLM_URL = "http://litellm/v1"
 """Stands for the Unix socket of `luthien-stream upstream`; nothing else is ever asked under this name."""
 WILD = frozenset("*?[")
 _OPENAI_NAMES = re.compile(r"(gpt-|chatgpt-|o\d(-|$)|text-embedding-|codex-)")

@@ -10,7 +10,7 @@ import structlog
 
 from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
-from luthien_stream.config.instance import Instance
+from luthien_stream.config.instance import Instance, upstream_socket
 from luthien_stream.config.model import Config, split_address
 from luthien_stream.edge.admin import AdminServer, admin_token
 from luthien_stream.edge.edge import Edge
@@ -44,7 +44,8 @@ async def serve(
     folder = Path(instance.config).parent / "workers" if instance.config else None
     pipeline = load_pipeline(config.pipeline, folder)
     shared = bus if bus is not None else connect(instance.redis)
-    edge = Edge(config, shared, pipeline, LENSES, NativeClient(), DemoUpstream())
+    litellm = NativeClient(upstream_socket(data))
+    edge = Edge(config, shared, pipeline, LENSES, NativeClient(), DemoUpstream(), litellm)
     server = Server(edge, Models(config.auth, edge.router, edge.providers))
     admin = AdminServer(edge, admin_token(data)) if index == 0 else None
     try:

@@ -104,12 +104,21 @@ class NativeClient:
                 ssl=certificates_of(provider),
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _trouble(error, begun=False) from error
+            raise self._trouble(error) from error
         try:
             yield HttpAnswer(response)
         finally:
             # Not `release`: leaving early must close the connection, so that the provider stops.
             response.close()
+
+    def _trouble(self, error: Exception) -> Trouble:
+        trouble = _trouble(error, begun=False)
+        if self._socket is not None and isinstance(trouble, UpstreamUnreachable):
+            return UpstreamUnreachable(
+                "The litellm server cannot be reached: `luthien-stream upstream` must run on this machine with the "
+                "same --data; see logs/upstream.log there"
+            )
+        return trouble
 
     async def close(self) -> None:
         """Close all connections."""

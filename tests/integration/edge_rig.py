@@ -140,7 +140,12 @@ def request_body(model: str, *, stream: bool = True, **fields: Any) -> dict[str,
 
 @asynccontextmanager
 async def running(
-    *policies: Policy, bus: Bus | None = None, pipeline: Pipeline | None = None, workers: int = 1, **config: Any
+    *policies: Policy,
+    bus: Bus | None = None,
+    pipeline: Pipeline | None = None,
+    workers: int = 1,
+    litellm: NativeClient | None = None,
+    **config: Any,
 ) -> AsyncIterator[Rig]:
     """Run an edge in front of a fake provider that speaks both formats, and workers if there are policies.
 
@@ -157,7 +162,7 @@ async def running(
         for _ in range(workers if pipeline else 0):
             await stack.enter_async_context(working(bus, pipeline))
         settings = Config(**config)
-        edge = Edge(settings, bus, pipeline, LENSES, NativeClient(), DemoUpstream())
+        edge = Edge(settings, bus, pipeline, LENSES, NativeClient(), DemoUpstream(), litellm)
         server = Server(edge, Models(settings.auth, edge.router, edge.providers))
         edge.inbox.block_ms = 50
         await edge.start()
