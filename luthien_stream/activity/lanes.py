@@ -92,6 +92,15 @@ def original_lane(record: Record) -> LaneView:
     return view
 
 
+def provider_lane(record: Record) -> LaneView:
+    """What a provider of another format than the client's said itself; empty if it spoke the client's."""
+    src = next((src for src in sorted(record.chunks) if src.startswith("provider:")), "")
+    chunks = record.chunks.get(src, {})
+    pieces = [Piece(c.n, c.time, c.frame, "provider", c.kind) for _, c in sorted(chunks.items())]
+    missing = _missing(record, src, None)
+    return LaneView(src, pieces, complete=missing == 0, missing=missing)
+
+
 def final_lane(record: Record) -> LaneView:
     """What was sent to the client."""
     src = _source(record, "final")

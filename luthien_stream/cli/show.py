@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from luthien_stream.activity.lanes import LaneView, Record, final_lane, original_lane
+from luthien_stream.activity.lanes import LaneView, Record, final_lane, original_lane, provider_lane
 from luthien_stream.activity.read import Summary, find_call, record_of, summary_of
 from luthien_stream.cli.calls import as_object
 from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, print_json, run_async
@@ -35,6 +35,8 @@ class Shown(Struct):
     record: Record
     original: LaneView
     final: LaneView
+    own: LaneView
+    """What a provider of another format said itself."""
 
     def said(self, lane: LaneView) -> Speech:
         """What a lane says."""
@@ -45,7 +47,12 @@ class Shown(Struct):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("call", metavar="CALL", help="the call's id, or its beginning")
-    parser.add_argument("--lane", choices=("original", "final"), help="only this lane")
+    parser.add_argument(
+        "--lane",
+        choices=("original", "final", "provider"),
+        help="only this lane; provider: \
+what a provider of another format than the client's said itself (with --raw)",
+    )
     parser.add_argument("--raw", action="store_true", help="print the lane's exact bytes (with --lane)")
     add_instance_flags(parser)
 
@@ -54,8 +61,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the call."""
     if args.raw and not args.lane:
         return fail("--raw prints one lane: say which with --lane original or --lane final")
+    if args.lane == "provider" and not args.raw:
+        return fail("what a provider said in its own format is for programs: add --raw")
     shown = run_async(_read(args))
-    lane = {"original": shown.original, "final": shown.final}.get(args.lane)
+    lane = {"original": shown.original, "final": shown.final, "provider": shown.own}.get(args.lane)
+    if args.lane == "provider" and not shown.own.pieces:
+        return fail("this provider spoke the client's format: what it said is the original lane")
     if args.raw and lane is not None:
         sys.stdout.buffer.write(lane.raw)
         sys.stdout.flush()
@@ -72,15 +83,20 @@ async def _read(args: argparse.Namespace) -> Shown:
     async with open_record(find_instance(args)) as store:
         call = await find_call(store, args.call)
         record = await record_of(store, call)
-        return Shown(await summary_of(store, call), record, original_lane(record), final_lane(record))
+        lanes = original_lane(record), final_lane(record), provider_lane(record)
+        return Shown(await summary_of(store, call), record, *lanes)
 
 
 def as_json(shown: Shown) -> dict[str, Any]:
     """Return the call as `--json` prints it: the line of `calls`, both lanes, and every event that is no chunk."""
-    lanes = {"original": shown.original, "final": shown.final}
+    lanes = {
+        name: _lane(lane, shown.said(lane)) for name, lane in (("original", shown.original), ("final", shown.final))
+    }
+    if shown.own.pieces:
+        lanes["provider"] = _lane(shown.own, Speech())
     return {
         **as_object(shown.summary),
-        "lanes": {name: _lane(lane, shown.said(lane)) for name, lane in lanes.items()},
+        "lanes": lanes,
         "events": [to_json(stored.event, stored.src) for stored in shown.record.events],
     }
 

@@ -93,6 +93,6 @@ class Beats:
             position, written = inbox.position, inbox.bytes
         else:
             position = await self._bus.last_id(inbox.stream)
-            written = outboxes.copies.written + outboxes.notes.written
+            written = sum(outbox.written for outbox in (outboxes.copies, outboxes.notes, outboxes.own))
         kept = self._reach.mark(time.monotonic(), position, written)
         return min([kept, position, *(call.inbox_from for call in self._calls)], key=order)

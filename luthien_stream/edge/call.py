@@ -197,6 +197,10 @@ class Call:
             self.whole = kind == "body"
             self.flush()
 
+    def keep_own(self, frames: Sequence[bytes], kind: Kind = "frame") -> None:
+        """Put what the provider said in its own format beside what is made of it."""
+        self.lines.own.put_chunks([self.asked.vault.mask_answer(frame) for frame in frames], kind)
+
     def end_original(self, terminal: Terminal) -> None:
         """The provider's answer has ended, well or not."""
         if self.original_over:

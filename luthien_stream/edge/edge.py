@@ -187,7 +187,8 @@ class Edge:
         slip = self.plan.slip(id, way)
         deadline = microseconds() + int(CALL_S * 1e6)
         stage = self.outboxes.stage[slip.hops[0].partition] if slip.hops else self.outboxes.copies
-        lines = Lines(Line(id, stage), Line(id, self.outboxes.copies), Line(id, self.outboxes.notes))
+        boxes = self.outboxes
+        lines = Lines(Line(id, stage), Line(id, boxes.copies), Line(id, boxes.notes), Line(id, boxes.own))
         call = Call(id, asked, slip, lines, Delivery(request), deadline=deadline, inbox_from=self.inbox.position)
         received = self._received(call, deadline)
         if received.body_size > CLAIM_BYTES:

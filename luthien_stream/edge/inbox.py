@@ -31,7 +31,7 @@ class Inbox:
         self._bus = bus
         self.stream = keys.inbox(edge)
         self._calls = calls
-        self._own = tuple(pack.beginning(f"{kind}:{edge}") for kind in ("edge", "record"))
+        self._own = tuple(pack.beginning(f"{kind}:{edge}") for kind in ("edge", "record", "provider"))
         """Its own copies are not decoded again."""
         self.position = START
         """The last entry that was taken."""

@@ -63,7 +63,7 @@ class Lane:
         if event.n < expected:
             return []
         self._next[src] = event.n + 1
-        chunk = isinstance(event, log.ChunkReceived | log.ChunkReleased)
+        chunk = isinstance(event, log.ChunkReceived | log.ChunkReleased) and not src.startswith("provider:")
         # A source begins with other events than chunks; what is missing among those is nothing that a client gets.
         gap = [Gap(event.n)] if chunk and event.n != expected else []
         if isinstance(event, _TERMINALS) and src.startswith(

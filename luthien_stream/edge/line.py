@@ -47,8 +47,9 @@ class Line:
 
 
 class Lines(Struct, frozen=True):
-    """Where a call's events go: `stage` to its partition, `copies` and `notes` to the edge's own inbox."""
+    """Where a call's events go: `stage` to its partition, `copies`, `notes` and `own` to the edge's own inbox."""
 
     stage: Line
     copies: Line
     notes: Line
+    own: Line

@@ -1,4 +1,4 @@
-"""All ways out of one edge: a partition's stream each, and two sources on its own inbox."""
+"""All ways out of one edge: a partition's stream each, and three sources on its own inbox."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Outboxes:
         """The original lanes that no policy sees."""
         self.notes = Outbox(bus, inbox, f"record:{edge}", on_lost=on_lost)
         """What the edge itself did."""
+        self.own = Outbox(bus, inbox, f"provider:{edge}", on_lost=on_lost)
+        """What providers of another format than the client's said themselves, for the record."""
         names = [keys.partition(stage, number) for number in range(PARTITIONS)] if stage else []
         self.stage = [Outbox(bus, keys.partition_stream(name), source, on_lost=on_lost) for name in names]
         self._tasks: list[asyncio.Task[None]] = []
@@ -28,7 +30,7 @@ class Outboxes:
     @property
     def all(self) -> list[Outbox]:
         """Every outbox."""
-        return [*self.stage, self.copies, self.notes]
+        return [*self.stage, self.copies, self.notes, self.own]
 
     def start(self) -> None:
         """Run them."""

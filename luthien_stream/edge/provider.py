@@ -6,51 +6,23 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Mapping
 
-import msgspec
 import structlog
-from msgspec import Struct
 
 from luthien_stream.bus.port import Bus
-from luthien_stream.config.model import FormatName
 from luthien_stream.config.targets import DEMO
-from luthien_stream.core.sse import Splitter
-from luthien_stream.edge import auth, retry
+from luthien_stream.edge import retry
 from luthien_stream.edge.asked import View
-from luthien_stream.edge.call import Call, Head
-from luthien_stream.edge.credentials import without_credentials
-from luthien_stream.edge.failure import PROVIDER_ERROR
+from luthien_stream.edge.call import Call
 from luthien_stream.edge.line import microseconds
-from luthien_stream.edge.refusals import FormatsDiffer
+from luthien_stream.edge.relay import relay
 from luthien_stream.edge.routing import Route, Router, hide_keys
-from luthien_stream.edge.wire import streamed, to_provider
+from luthien_stream.edge.way import Way, way_to
 from luthien_stream.errors import ClientError, LuthienError, UpstreamError
 from luthien_stream.events import log
-from luthien_stream.events.log import Header
-from luthien_stream.upstream import litellm_wire
-from luthien_stream.upstream.port import Answer, Upstream, UpstreamCut, UpstreamProtocol, UpstreamUnreachable
+from luthien_stream.upstream.port import Upstream, UpstreamCut, UpstreamUnreachable
 
 logger = structlog.get_logger()
-
-BODY_BYTES = 64 << 20
-"""Bytes that an answer that is not streamed may have."""
-_ENDS: Mapping[FormatName, tuple[bytes, ...]] = {
-    "anthropic_messages": (b'"message_stop"', b"event: error", b'"type":"error"', b'"type": "error"'),
-    "openai_chat": (b"[DONE]", b'"finish_reason":"', b'"finish_reason": "', b'"error":', b'"error" :'),
-}
-"""What the end of a whole stream has in it; without, it was cut, however politely the connection was closed."""
-_LAST_FRAMES = 3
-
-
-class Way(Struct, frozen=True):
-    """One provider that a call may be answered by, and the request as that one gets it."""
-
-    route: Route
-    path: str
-    query: str
-    headers: list[Header]
-    body: bytes
 
 
 class Providers:
@@ -114,7 +86,7 @@ class Providers:
                         pause = retry.pause_s(attempt, answer.status, answer.headers, time.time(), random.random())
                     pause = _in_time(call, pause)
                     if pause is None and (last or not retry.helps_elsewhere(answer.status)):
-                        return await _relay(call, answer)
+                        return await relay(call, answer, way.conversion)
                     why = f"{route.name} answered {answer.status}"
             except UpstreamError as error:
                 if call.head is not None:
@@ -133,10 +105,10 @@ class Providers:
     async def _ways(self, call: Call) -> list[Way]:
         """The request for each provider that may answer it. Raises what keeps the first of them from being asked."""
         view, route = await self._request_of(call)
-        ways = [_way(call, view, route)]
+        ways = [way_to(call, view, route)]
         for other in route.fallbacks:
             try:
-                ways.append(_way(call, view, other))
+                ways.append(way_to(call, view, other))
             except ClientError as error:
                 logger.warning("fallback_unusable", call=call.id, provider=other.name, why=str(error))
         return ways
@@ -154,94 +126,13 @@ class Providers:
         return view, route
 
 
-def _way(call: Call, view: View, route: Route) -> Way:
-    """The request for one provider: the client's own bytes unless the model has another name there.
-
-    Raises `ClientError` where it may not or cannot be sent there.
-    """
-    asked = call.asked
-    if route.format != asked.format:
-        # The one place for a conversion: here the path, headers and body of `route.format` are made from the client's,
-        # and `_relay` has the answer made into the client's again.
-        raise FormatsDiffer(
-            f"The model {view.model!r} is served by {route.name!r}, which speaks "
-            f"{' and '.join(route.provider.formats)}, not {asked.format}"
-        )
-    credential = auth.provider_headers(route.name, route.provider, asked.format, asked.caller)
-    if route.model != view.model:
-        view = view.set_model(route.model)
-    for name, value in route.defaults.items():
-        if view.get(name) is None:
-            view = view.set(name, value)
-    if route.litellm is not None:
-        headers = [*litellm_wire.headers(route.litellm), *credential]
-    else:
-        headers = to_provider(asked.headers, credential, route.provider)
-    query = asked.query if route.provider.passthrough else without_credentials(asked.query)
-    return Way(route, asked.path, query, headers, view.body)
-
-
 def _in_time(call: Call, pause: float | None) -> float | None:
     """The pause, None if the call would be over before."""
     return pause if pause is not None and microseconds() + pause * 1e6 < call.deadline else None
 
 
-async def _relay(call: Call, answer: Answer) -> log.Terminal:
-    """Give the call the answer that it is to have. From here on nobody else is asked."""
-    frames = answer.status < 400 and streamed(answer.headers)
-    call.start(Head(answer.status, tuple(answer.headers), frames))
-    return await (_read_frames(call, answer) if frames else _read_body(call, answer))
-
-
-async def _read_frames(call: Call, answer: Answer) -> log.Terminal:
-    splitter, last = Splitter(), [b""]
-    async for data in answer.chunks():
-        frames = splitter.feed(data)
-        if frames:
-            call.took(frames)
-            last = [*last, *frames][-_LAST_FRAMES:]
-            await call.room()
-    rest = splitter.rest()
-    if rest:
-        call.took((rest,), "rest")
-    ended = b"".join((*last, rest))
-    if not call.asked.plain and not any(mark in ended for mark in _ENDS[call.asked.format]):
-        raise UpstreamCut("The provider ended its answer in the middle")
-    return log.ResponseCompleted(call=call.id, lane="original")
-
-
-async def _read_body(call: Call, answer: Answer) -> log.Terminal:
-    parts, size = [], 0
-    async for data in answer.chunks():
-        parts.append(data)
-        size += len(data)
-        if size > BODY_BYTES:
-            raise UpstreamProtocol(f"The provider's answer is over {BODY_BYTES >> 20} MB")
-    body = b"".join(parts)
-    if answer.status < 400 and not call.asked.plain and not _is_json(body):
-        raise UpstreamProtocol("The provider's answer is no JSON")
-    call.took((body,), "body")
-    if answer.status >= 400:
-        return log.ResponseFailed(
-            call=call.id,
-            lane="original",
-            error=PROVIDER_ERROR,
-            message=f"The provider answered with status {answer.status}",
-            status=answer.status,
-        )
-    return log.ResponseCompleted(call=call.id, lane="original")
-
-
 def _failed(call: Call, error: str, message: str, status: int) -> log.ResponseFailed:
     return log.ResponseFailed(call=call.id, lane="original", error=error, message=message, status=status)
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.MsgspecError:
-        return False
-    return True
 
 
 def start_reading(call: Call, providers: Providers) -> None:

@@ -30,6 +30,7 @@ class OptionClosed(Refusal):
 class FormatsDiffer(Refusal):
     """The model's provider speaks another format than the client."""
 
+    status = 404
     error = "format_unsupported"
 
 

@@ -18,7 +18,9 @@ class EditError(PolicyError):
 
 
 class RequestError(ClientError):
-    """The request body cannot be read. `param` names the field at fault, empty for the body as a whole."""
+    """The request body cannot be read or sent on. `param` names the field at fault, empty for the body as a whole."""
+
+    error = "request_invalid"
 
     def __init__(self, message: str, param: str = "") -> None:
         super().__init__(message, param=param)

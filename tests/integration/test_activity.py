@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from luthien_stream.activity.lanes import provider_lane
 from luthien_stream.activity.migrate import migrate
 from luthien_stream.activity.process import serve
 from luthien_stream.activity.read import (
@@ -85,6 +86,21 @@ async def test_both_lanes_are_the_very_bytes(bus: MemoryBus, store: Store) -> No
     assert (summary.chunks_received, summary.chunks_released, summary.status) == (30, 30, 200)
     assert (summary.first_received, summary.first_released, summary.duration) == (10_000, 10_400, 903_000)
     assert await body_of(store, summary.body_ref) == b'{"n":30}'
+
+
+async def test_a_providers_own_frames_lie_beside_what_was_made_of_them(bus: MemoryBus, store: Store) -> None:
+    """A lane of its own that changes nothing about the other two."""
+    call = made_call(1)
+    said = [ChunkReceived(call=call.call_id, n=n, time=START, frame=b"data: {}\n\n") for n in range(9)]
+    await publish(bus, [call])
+    await bus.append(INBOX, encode("provider:e1", said))
+    async with consuming(bus, store):
+        await all_recorded(bus)
+    await assert_recorded(store, [call])
+    own = provider_lane(await record_of(store, call.call_id))
+    assert (own.complete, own.raw) == (True, 9 * b"data: {}\n\n")
+    summary = await summary_of(store, call.call_id)
+    assert (summary.chunks_received, summary.chunks_released) == (len(call.original.split(b"\n\n")) - 1, 6)
 
 
 async def test_the_view_of_chunks_shows_each_chunk_once(bus: MemoryBus, store: Store) -> None:
@@ -225,7 +241,7 @@ async def test_concurrent_first_migrations_make_one_schema(server: EmbeddedPostg
         await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     others = [Store(server.dsn) for _ in range(4)]
     applied = await asyncio.gather(*(migrate(other) for other in others))
-    assert sorted(applied) == [[], [], [], ["record"]]
+    assert sorted(applied) == [[], [], [], ["record", "provider_frames"]]
     for other in [store, *others]:
         await other.close()
 
