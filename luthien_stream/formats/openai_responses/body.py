@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Raw
-
 from luthien_stream.events.answer import Cell, End, Event, Opaque, Part, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.formats.cell import gathered
 from luthien_stream.formats.errors import ProtocolError
-from luthien_stream.formats.json import dump, fields
+from luthien_stream.formats.json import fields
 from luthien_stream.formats.openai_responses.ending import (
     error_said,
     output_of,
@@ -186,11 +184,7 @@ class BodyFramer(Order):
         if not decoder.ending:
             self._out.append(made_response(None, self._released.items, event.reason, None))
             return
-        body = decoder.ending
-        if output_of(body):
-            body = with_output(body, self._released.items, self._released.changed)
-        else:
-            body = dump({**fields(body), "output": Raw(dump([Raw(item) for item in self._released.items]))})
+        body = with_output(decoder.ending, self._released.items, self._released.changed, silent=False)
         if RAW_INCOMPLETE.get(event.reason) != RAW_INCOMPLETE.get(decoder.over or ""):
             body = with_reason(body, event.reason)
         self._out.append(body)

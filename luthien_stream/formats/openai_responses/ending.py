@@ -71,10 +71,13 @@ def is_empty(response: bytes) -> bool:
     return not output_of(response)
 
 
-def with_output(response: bytes, released: list[bytes], changed: bool) -> bytes:
-    """The response with what was released for its output; the very same if it says the same, or repeats nothing."""
+def with_output(response: bytes, released: list[bytes], changed: bool, silent: bool) -> bytes:
+    """The response with what was released for its output; the very same if it says the same.
+
+    Some providers do not repeat in the end what they streamed: `silent` is True if that is what an empty output means.
+    """
     said = output_of(response)
-    if not said or (not changed and same(said, released)):
+    if (silent and not said) or (not changed and same(said, released)):
         return response
     known = {**fields(response), "output": Raw(dump([Raw(one) for one in released]))}
     known.pop("output_text", None)

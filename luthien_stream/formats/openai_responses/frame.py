@@ -188,7 +188,7 @@ class StreamFramer(Contents):
     def _ending(self, raw: bytes, reason: StopReason) -> bytes:
         """The provider's own end, with what was released for its output, and this reason."""
         response = inside(raw, "response")
-        said = with_output(response, self._released.items, self._released.changed)
+        said = with_output(response, self._released.items, self._released.changed, bool(self._source.orders))
         if RAW_INCOMPLETE.get(reason) != RAW_INCOMPLETE.get(self._source.over or ""):
             return retyped(raw, _type(reason), with_reason(said, reason))
         return raw if said is response else changed(raw, {"response": Raw(said)})
@@ -204,7 +204,7 @@ class StreamFramer(Contents):
         frame = frame_in(raw)
         if frame is not None and frame.type == "response.failed":
             response = inside(raw, "response")
-            said = with_output(response, self._released.items, self._released.changed)
+            said = with_output(response, self._released.items, self._released.changed, bool(self._source.orders))
             raw = raw if said is response else changed(raw, {"response": Raw(said)})
         self._out.put(raw, {})
 

@@ -272,7 +272,10 @@ SCENARIOS: dict[str, list[bytes]] = {
     ),
     "unknown events": answer([UNKNOWN], text(0, "a", "b")[:3], [UNKNOWN], text(0, "a", "b")[3:], [UNKNOWN]),
     "unknown events everywhere": answer(
-        spread([*text(0, "a", "b"), *function(1, *BASH), *reasoning(2, ("c",)), *other(3, "new_call")], UNKNOWN)
+        spread(
+            [*text(0, "a", "b"), *function(1, *BASH), *reasoning(2, ("c",)), *other(3, "web_search_call", **SEARCH)],
+            UNKNOWN,
+        )
     ),
     "unknown first": [sse("codex.rate_limits", plan="x"), *answer(text(0, "a"))],
     "unknown content": answer(
@@ -297,7 +300,7 @@ SCENARIOS: dict[str, list[bytes]] = {
     "nothing": answer(),
     "no repeats": answer(text(0, "a"), function(1, *BASH), repeat=False),
     "error": [*answer(text(0, "a", "b"))[:6], sse("error", code="server_error", message="no", sequence_number=6)],
-    "failed": answer(text(0, "a"), status="failed", error={"code": "server_error", "message": "no"}),
+    "failed": answer(text(0, "a"), status="failed", error={"code": "server_error", "message": "no"}, usage=None),
     "comments": [b": hello\n\n", *answer(text(0, "a"))[:5], b": x\n\n", *answer(text(0, "a"))[5:], b": y\n\n"],
     "done": [*answer(text(0, "a")), b"data: [DONE]\n\n"],
     "carriage returns": [raw.replace(b"\n", b"\r\n") for raw in answer(text(0, "a", "b"), function(1, *BASH))],
