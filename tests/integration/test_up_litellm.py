@@ -31,6 +31,7 @@ def test_litellm_is_a_role_of_its_own(tmp_path: Path, redis: str) -> None:
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
         assert victim.memory_info().rss < MEMORY_MB * 1_000_000
         assert "`guardrails` is LiteLLM's" in up.output
+        assert "litellm listens on" in up.command("doctor", "--only", "upstream").stdout
         victim.kill()
         psutil.wait_procs([victim], timeout=10)
         eventually(lambda: answers(up), "litellm answers again")
