@@ -22,9 +22,10 @@ from luthien_stream.cli.probe import why_not_ready
 from luthien_stream.cli.welcome import pipeline as pipeline_text
 from luthien_stream.cli.welcome import url
 from luthien_stream.config.check import is_loopback
-from luthien_stream.config.instance import Instance
+from luthien_stream.config.instance import Instance, upstream_socket
 from luthien_stream.config.load import describe, examine, policy_folder
 from luthien_stream.config.model import Config, split_address
+from luthien_stream.config.targets import needs_litellm
 from luthien_stream.core.partition import PARTITIONS
 from luthien_stream.embedded.binaries import find_postgres, find_valkey
 from luthien_stream.embedded.place import EmbeddedError
@@ -136,6 +137,23 @@ async def edge(patient: Patient) -> Findings:
         yield "ok", f"{url(listen)} is ready"
 
 
+async def upstream(patient: Patient) -> Findings:
+    """The litellm server, where a route needs it: it listens."""
+    _running(patient)
+    if patient.config is None or not needs_litellm(patient.config):
+        yield "ok", "no route needs litellm"
+        return
+    socket = upstream_socket(patient.data)
+    try:
+        async with asyncio.timeout(5):
+            _, writer = await asyncio.open_unix_connection(socket)
+    except (OSError, TimeoutError):
+        yield "fail", f"nothing listens on {socket}: see logs/upstream.log, or start `luthien-stream upstream`"
+        return
+    writer.close()
+    yield "ok", f"litellm listens on {socket}"
+
+
 async def workers(patient: Patient) -> Findings:
     """Policy workers: there, with this pipeline's version, and every partition owned."""
     stage = _stage(patient)
@@ -182,9 +200,9 @@ async def activity(patient: Patient) -> Findings:
 
 
 CHECKS: dict[str, Callable[[Patient], Findings]] = {
-    check.__name__: check for check in (programs, configuration, files, log, record, edge, workers, activity)
+    check.__name__: check for check in (programs, configuration, files, log, record, edge, upstream, workers, activity)
 }
-NEED_INSTANCE = ("log", "record", "edge", "workers", "activity")
+NEED_INSTANCE = ("log", "record", "edge", "upstream", "workers", "activity")
 
 
 async def examine_all(patient: Patient, only: list[str]) -> AsyncIterator[Finding]:

@@ -31,7 +31,7 @@ examples:
   luthien-stream doctor
   luthien-stream doctor --only log --only record
 """
-CHECK_NAMES = ("programs", "configuration", "files", "log", "record", "edge", "workers", "activity")
+CHECK_NAMES = ("programs", "configuration", "files", "log", "record", "edge", "upstream", "workers", "activity")
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 

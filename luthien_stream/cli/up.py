@@ -23,6 +23,7 @@ from luthien_stream.cli.supervise import Fleet
 from luthien_stream.cli.welcome import welcome
 from luthien_stream.config.check import check
 from luthien_stream.config.instance import Instance, write_instance
+from luthien_stream.config.load import without_effect
 from luthien_stream.config.model import Admin, Config
 from luthien_stream.embedded.postgres import EmbeddedPostgres
 from luthien_stream.embedded.valkey import EmbeddedValkey
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     configure("up")
     data, path = data_folder(args), config_path(args)
     config = with_flags(load_checked(path), args)
+    for remark in without_effect(path, os.environ):
+        log.warning("configuration_without_effect", line=remark.line, message=remark.message)
     with hold(data):
         config = msgspec.structs.replace(
             config,

@@ -131,20 +131,24 @@ def deployed(config: Config, entry: Deployment) -> Target:
         raise ConfigError("litellm_params needs `model`")
     if config.litellm_settings.get("drop_params") is not None:
         params.setdefault("drop_params", config.litellm_settings["drop_params"])
-    kind = str(params.get("custom_llm_provider") or "")
-    return _settled(Target(kind, _over_litellm(params), model, litellm=params))
+    target = Target(str(params.get("custom_llm_provider") or ""), _over_litellm(params), model, litellm=params)
+    return target if model == "*" else _settled(target)
 
 
 def _settled(target: Target) -> Target:
-    """A deployment as what it is once its model is known: OpenAI's and Anthropic's are spoken to without litellm."""
-    if target.litellm is None or not target.litellm:
+    """A deployment as what it is once its model is known: OpenAI's and Anthropic's are spoken to without litellm.
+
+    Not where their key is to be found in the environment: litellm looks there.
+    """
+    if not target.litellm:
         return target
     params, vendor = target.litellm, target.name or vendor_of(target.model)
-    model = target.model.removeprefix(f"{vendor}/")
-    if vendor not in ("openai", "anthropic") or (params.get("mock_response") is not None):
-        prefix = target.model.partition("/")[0]
-        return replace(target, name=vendor or (prefix if "/" in target.model else "litellm"))
-    return Target(vendor, _native(vendor, params), model, defaults=_body_defaults(params))
+    reachable = params.get("api_key") or params.get("api_base") or params.get("base_url")
+    if vendor not in ("openai", "anthropic") or not reachable or params.get("mock_response") is not None:
+        return replace(target, name=vendor or "litellm")
+    return Target(
+        vendor, _native(vendor, params), target.model.removeprefix(f"{vendor}/"), defaults=_body_defaults(params)
+    )
 
 
 def vendor_of(model: str) -> str:
@@ -171,7 +175,7 @@ def _native(vendor: str, params: Mapping[str, Any]) -> Provider:
 
 def _over_litellm(params: Mapping[str, Any]) -> Provider:
     timeout = params.get("timeout")
-    retries = params.get("num_retries", params.get("max_retries"))
+    retries = params.get("num_retries") or params.get("max_retries")
     return Provider(
         base_url=LITELLM_URL,
         format="openai_chat",

@@ -21,10 +21,11 @@ from tests.bench.load import Load
 from tests.bench.processes import cpu_seconds, memory, started
 from tests.bench.systems import System
 
-NAMES = ("direct", "passthrough", "relay", "policy", "record", "litellm")
+NAMES = ("direct", "passthrough", "relay", "policy", "record", "beside", "litellm")
 EPILOG = """\
 systems: direct (no proxy), passthrough (aiohttp + uvloop, no parsing), relay (the pipeline without a policy), policy
-(one edge, one worker with a policy that reads every piece of text), record (the same with Postgres), litellm (LiteLLM's
+(one edge, one worker with a policy that reads every piece of text), record (the same with Postgres), beside (relay,
+while four other calls go over litellm, which are not measured), litellm (LiteLLM's
 proxy, if it is installed; the variable LITELLM may name the command of another environment).
 """
 
@@ -90,6 +91,7 @@ async def _started(
         "policy": lambda: systems.pipeline(
             "policy", "a policy that reads", provider, folder, policy=True, record=False
         ),
+        "beside": lambda: systems.beside(provider, folder),
         "record": lambda: systems.pipeline("record", "policy and record", provider, folder, policy=True, record=True),
     }
     for name in names:
@@ -105,7 +107,8 @@ async def _started(
 
 async def _sample(figures: Figures, system: System, one: Load) -> None:
     before = cpu_seconds(system.pid)
-    sample = await load.run(system.url, one, system.prefix)
+    async with load.beside(system.url, system.beside):
+        sample = await load.run(system.url, one, system.prefix)
     await asyncio.sleep(0.2)  # what is written behind the answer belongs to it
     after = cpu_seconds(system.pid)
     figures.add(system.name, one, sample, {role: after[role] - before.get(role, 0.0) for role in after})

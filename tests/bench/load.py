@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -60,6 +61,20 @@ async def run(url: str, load: Load, model_prefix: str = "") -> Sample:
     sample.seconds = time.monotonic() - begun
     _take(sample, load, [reply for one in done for reply in one])
     return sample
+
+
+@contextlib.asynccontextmanager
+async def beside(url: str, model: str) -> AsyncIterator[None]:
+    """Keep four streams of `model` going meanwhile; none if it is empty."""
+    other = Load("beside", model, streams=4, seconds=3600, spread_s=0.5)
+    task = asyncio.create_task(run(url, other)) if model else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            assert not task.done(), "the traffic beside ended"
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def request_of(load: Load, host: str, model_prefix: str = "") -> bytes:

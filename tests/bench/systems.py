@@ -36,6 +36,8 @@ class System(Struct, frozen=True):
     pid: int | None
     prefix: str = ""
     """Put before the model's name."""
+    beside: str = ""
+    """A model that is asked for all the while, without being measured."""
 
 
 @contextlib.asynccontextmanager
@@ -63,6 +65,18 @@ async def pipeline(
     gateway = Gateway(folder, provider, pipeline=[READER] if policy else [], **keys)
     async with gateway:
         yield System(name, says, gateway.url, gateway.up.pid)
+
+
+@contextlib.asynccontextmanager
+async def beside(provider: str, folder: Path) -> AsyncIterator[System]:
+    """Relayed calls while others go over litellm, in the process that `up` starts for them."""
+    native, other = ({"api_base": f"{provider}/v1", "api_key": "sk-bench", "model": m} for m in ("openai/*", "groq/*"))
+    entries = [
+        {"model_name": "*", "litellm_params": native},
+        {"model_name": "beside/*", "litellm_params": other},
+    ]
+    async with Gateway(folder / "beside", provider, database="none", model_list=entries) as gateway:
+        yield System("beside", "no policy, litellm beside", gateway.url, gateway.up.pid, beside="beside/text-40@20")
 
 
 def litellm_command() -> list[str] | None:

@@ -20,6 +20,7 @@ from luthien_stream.config.model import Config, Deployment, Provider
 from luthien_stream.config.targets import needs_litellm
 from luthien_stream.events import log
 from luthien_stream.formats import LENSES
+from luthien_stream.upstream import litellm_wire
 from luthien_stream.upstream.client import NativeClient
 from tests.integration.edge_rig import running
 from tests.integration.litellm_rig import KEY, loaded, serving
@@ -115,6 +116,20 @@ async def test_the_key_goes_to_the_provider_and_nowhere_else(capfd: pytest.Captu
         told = capfd.readouterr()
         assert KEY not in told.out + told.err
         assert b"Incorrect API key" in body
+
+
+async def test_a_key_of_the_environment_is_masked_where_a_provider_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """litellm finds it there; the edge does not know it."""
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-canary-0815")
+    async with serving() as client:
+        headers = dict(litellm_wire.headers(client.parameters("groq")))
+        body = {"model": "groq/error-echo", "messages": [{"role": "user", "content": "x"}]}
+        async with client.session.post("http://litellm/v1/chat/completions", headers=headers, json=body) as answer:
+            assert answer.status == 401
+            text = await answer.text()
+        assert client.fake.requests[0].headers["authorization"] == "Bearer gsk-canary-0815"
+        assert "gsk-canary-0815" not in text
+        assert "[gateway credential]" in text
 
 
 @pytest.mark.parametrize("field", ["api_base", "mock_response", "custom_llm_provider", "base_url", "extra_headers"])

@@ -131,9 +131,9 @@ class UpProcess:
         assert not alive, f"left behind: {alive} of {gone}"
         return code
 
-    def ask(self, text: str = "Hello") -> str:
-        """Send one unstreamed call to `demo/echo` and return the answer's text."""
-        body = {"model": "demo/echo", "messages": [{"role": "user", "content": text}]}
+    def ask(self, text: str = "Hello", model: str = "demo/echo") -> str:
+        """Send one unstreamed call and return the answer's text."""
+        body = {"model": model, "messages": [{"role": "user", "content": text}]}
         headers = {"content-type": "application/json"}
         request = urllib.request.Request(f"{self.url}/v1/chat/completions", json.dumps(body).encode(), headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -6,6 +6,7 @@ Importing it takes seconds and 200 MB, so `load` does it, in the process of `lut
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
@@ -19,6 +20,11 @@ QUIET = {
 }
 NEVER = {"num_retries": 0, "max_retries": 0}
 """The edge retries and falls back, on record."""
+TIMEOUT_S = 600.0
+"""How long a provider may be silent where its deployment says nothing; the edge has its own deadline besides."""
+_SECRET = re.compile(r"key|token|secret|password|credential", re.I)
+SHORTEST = 8
+"""Characters from which a variable's value is taken for a secret."""
 
 
 class LitellmFailed(UpstreamError):
@@ -47,7 +53,7 @@ class Litellm:
     async def chat(self, arguments: Mapping[str, Any]) -> dict[str, Any] | Chunks:
         """One chat completion: its body, or its chunks where `stream` is asked for."""
         try:
-            answer = await self._litellm.acompletion(**arguments, **NEVER)
+            answer = await self._litellm.acompletion(**{"timeout": TIMEOUT_S, **arguments, **NEVER})
         except Exception as error:
             raise failure(error) from error
         return Chunks(answer) if arguments.get("stream") else dict(answer.model_dump())
@@ -55,7 +61,7 @@ class Litellm:
     async def embed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Embeddings of texts, as lists of numbers."""
         try:
-            return dict((await self._litellm.aembedding(**arguments, **NEVER)).model_dump())
+            return dict((await self._litellm.aembedding(**{"timeout": TIMEOUT_S, **arguments, **NEVER})).model_dump())
         except Exception as error:
             raise failure(error) from error
 
@@ -103,10 +109,18 @@ def failure(error: Exception) -> LitellmFailed:
         headers = getattr(getattr(error, "response", None), "headers", None) or {}
     known = isinstance(status, int) and 400 <= status < 600
     return LitellmFailed(
-        said(str(error)) or type(error).__name__,
+        _masked(said(str(error))) or type(error).__name__,
         status if known else 500,
         {str(name).lower(): str(value) for name, value in dict(headers).items()},
     )
+
+
+def _masked(text: str) -> str:
+    """Without the keys that litellm found in the environment: the edge does not know them, providers repeat them."""
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST and _SECRET.search(name):
+            text = text.replace(value, "[gateway credential]")
+    return text
 
 
 def said(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -18,11 +19,15 @@ from luthien_stream.upstream.litellm_server.server import LitellmServer
 
 log = structlog.get_logger()
 
+NICE = 10
+"""How far it stands back where processors are scarce: a chunk costs litellm several times what it costs the edge."""
+
 
 async def serve(
     config: Config, instance: Instance, *, data: Path, ready: Callable[[], None], stop: asyncio.Event
 ) -> None:
     """Serve until `stop` is set. Raises `ConfigError`, and `OSError` where the socket cannot be made."""
+    os.nice(NICE)
     path = upstream_socket(data)
     make_private(path.parent)
     await _take_over(path)
