@@ -113,6 +113,8 @@ class Conversion:
         conversation = _READ[self._client](said)
         self._model, self._tools = str(said.get("model") or model), conversation.tools
         self._usage = self._client == CHAT and wants_usage(said)
+        for message in conversation.left_out:
+            self._notes.add("left_out", message)
         if self._client == RESPONSES:
             self._echo = {name: said[name] for name in ECHOED if said.get(name) is not None}
         return _WRITE[self._provider](conversation, model)
@@ -150,7 +152,7 @@ class Conversion:
         return dump(openai_error(failed.status, failed.message, openai_kind(failed), failed.code))
 
     def notes(self) -> list[Violation]:
-        """What was dropped from an unstreamed answer since the last call."""
+        """What was left out of the request, or dropped from an unstreamed answer, since the last call."""
         return self._notes.take()
 
     def _writer(self) -> Writer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -143,5 +144,14 @@ class Conversation(Struct, kw_only=True):
     stream: bool = False
     cached: bool = False
     """The client marked what shall be cached, or named a cache."""
+    left_out: list[str] = field(default_factory=list)
+    """What the client offers and other providers cannot give, for the record."""
     shared: dict[str, Any] = field(default_factory=dict)
     """Fields that OpenAI's two formats spell alike and Anthropic's has no words for; none changes an answer."""
+
+
+def leading(turns: Sequence[Turn]) -> tuple[list[str], list[Turn]]:
+    """The system's texts before the conversation, and the conversation."""
+    begun = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    texts = [part.text for turn in turns[:begun] for part in turn.parts if isinstance(part, Text)]
+    return texts, list(turns[begun:])

@@ -102,6 +102,10 @@ class Fields:
         """True if the field is there and of this type; it is not taken."""
         return isinstance(self._left.get(name), kind)
 
+    def has(self, name: str, value: Any) -> bool:
+        """True if the field says this; it is not taken."""
+        return bool(self._left.get(name) == value)
+
     def leave(self, *names: str) -> None:
         """Leave hints out that change nothing of what an answer means."""
         for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from luthien_stream.formats.convert.request.anthropic_tools import Offered
 from luthien_stream.formats.convert.request.conversation import (
     AnswerFormat,
     Choice,
@@ -12,18 +13,17 @@ from luthien_stream.formats.convert.request.conversation import (
     Part,
     Reasoning,
     Text,
-    Tool,
     Turn,
+    leading,
 )
 from luthien_stream.formats.convert.request.fields import Fields, must_be, unsupported
-from luthien_stream.formats.convert.request.from_anthropic_blocks import blocks_of, texts_of
+from luthien_stream.formats.convert.request.from_anthropic_blocks import blocks_of, system_blocks_of, texts_of
 from luthien_stream.formats.convert.request.tools import fits_strict
 
 WORDS = {"stop": "stop_sequences", "tier": "service_tier", "top_k": "top_k", "limit": "max_tokens"}
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
-_HINTS = ("cache_control", "context_management", "speed", "diagnostics", "billing_policy")
+_HINTS = ("cache_control", "context_management", "speed", "diagnostics")
 """Where to cache, what to clear from long contexts, how fast to answer: none changes what an answer means."""
-_TOOL_HINTS = ("cache_control", "eager_input_streaming")
 
 
 def read_messages(body: Any) -> Conversation:
@@ -32,8 +32,12 @@ def read_messages(body: Any) -> Conversation:
     fields.leave("model")
     conversation = Conversation(words=WORDS, stream=bool(fields.flag("stream")))
     conversation.system = _system(fields)
-    conversation.turns = [_turn(message) for message in fields.objects("messages")]
-    conversation.tools = [_tool(tool) for tool in fields.objects("tools")]
+    offered = Offered(fields.objects("tools"))
+    turns = _Turns(offered)
+    for message in fields.objects("messages"):
+        turns.add(message)
+    texts, conversation.turns = leading(turns.shown())
+    conversation.system, conversation.tools = [*conversation.system, *texts], offered.tools
     _read_choice(fields, conversation)
     conversation.limit = fields.whole("max_tokens")
     conversation.stop = fields.texts("stop_sequences")
@@ -44,7 +48,7 @@ def read_messages(body: Any) -> Conversation:
         metadata.done()
     tier = fields.word("service_tier", ("auto", "standard_only"))
     conversation.tier = "default" if tier == "standard_only" else tier
-    _read_thinking(fields, conversation)
+    _read_thinking(fields, conversation, turns.effort)
     fields.leave(*_HINTS)
     fields.done()
     _refuse_prefill(conversation)
@@ -57,34 +61,55 @@ def _system(fields: Fields) -> list[str]:
     return texts_of(fields.objects("system"))
 
 
-def _turn(message: Fields) -> Turn:
-    role, path = message.needed("role"), message.path
-    if message.holds("content", str):
-        text = message.text("content")
-        parts: tuple[Part, ...] = (Text(text),) if text else ()
-    else:
-        parts = tuple(blocks_of(message.objects("content")))
-    message.done()
-    match role:
-        case "user":
-            return Turn("user", parts, path)
-        case "assistant":
-            return Turn("assistant", parts, path)
-        case "system":
-            return Turn("system", parts, path)
-    raise must_be(f"{path}.role", "user, assistant or system")
+class _Turns:
+    """Messages to turns. A system's message may change tools and effort from there on, or count for one turn only."""
 
+    def __init__(self, offered: Offered) -> None:
+        self._offered = offered
+        self._turns: list[Turn] = []
+        self._passing: list[int] = []  # the places of turns that are shown until the user speaks again
+        self.effort: str | None = None
 
-def _tool(tool: Fields) -> Tool:
-    tool.only("type", "custom")
-    tool.only("defer_loading", False)
-    tool.only("allowed_callers", ["direct"])
-    tool.leave(*_TOOL_HINTS)
-    schema = tool.mapping("input_schema")
-    strict = bool(tool.flag("strict")) and fits_strict(schema)
-    found = Tool(tool.needed("name"), tool.path, tool.text("description"), schema, strict or None)
-    tool.done()
-    return found
+    def add(self, message: Fields) -> None:
+        """Take a message."""
+        role, path = message.needed("role"), message.path
+        if role == "system":
+            self._read_system(message)
+        parts = self._parts(role, message)
+        message.done()
+        match role:
+            case "user":
+                self._hide()
+                self._turns.append(Turn("user", parts, path))
+            case "assistant":
+                self._turns.append(Turn("assistant", parts, path))
+            case "system":
+                self._turns.append(Turn("system", parts, path))
+            case _:
+                raise must_be(f"{path}.role", "user, assistant or system")
+
+    def shown(self) -> list[Turn]:
+        """The turns that the model shall see."""
+        return [turn for turn in self._turns if turn.parts]
+
+    def _parts(self, role: str, message: Fields) -> tuple[Part, ...]:
+        if message.holds("content", str):
+            text = message.text("content")
+            return (Text(text),) if text else ()
+        blocks = message.objects("content")
+        return tuple(system_blocks_of(blocks, self._offered) if role == "system" else blocks_of(blocks, self._offered))
+
+    def _read_system(self, message: Fields) -> None:
+        if message.word("clear_at", ("never", "next_user_message")) == "next_user_message":
+            self._passing.append(len(self._turns))
+        if (config := message.object("output_config")) is not None:
+            self.effort = config.word("effort", _EFFORTS) or self.effort
+            config.done()
+
+    def _hide(self) -> None:
+        for place in self._passing:
+            self._turns[place] = Turn("system", (), self._turns[place].path)
+        self._passing.clear()
 
 
 def _read_choice(fields: Fields, conversation: Conversation) -> None:
@@ -106,8 +131,8 @@ def _read_choice(fields: Fields, conversation: Conversation) -> None:
     choice.done()
 
 
-def _read_thinking(fields: Fields, conversation: Conversation) -> None:
-    """Take `thinking`, and `output_config` with its effort and format."""
+def _read_thinking(fields: Fields, conversation: Conversation, latest: str | None) -> None:
+    """Take `thinking`, and `output_config` with its effort and format; `latest` is the last turn's own effort."""
     level, config = None, fields.object("output_config")
     old = fields.object("output_format")
     if config is not None:
@@ -119,6 +144,7 @@ def _read_thinking(fields: Fields, conversation: Conversation) -> None:
         schema = old.mapping("schema") or {}
         conversation.answer_format = AnswerFormat(old.path, schema, strict=fits_strict(schema))
         old.done()
+    level = latest or level
     thinking = fields.object("thinking")
     if thinking is None:
         conversation.effort = Effort(level) if level else None

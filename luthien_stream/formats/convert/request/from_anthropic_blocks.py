@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from luthien_stream.formats.convert.request.anthropic_tools import Offered
 from luthien_stream.formats.convert.request.conversation import (
     Document,
     Image,
@@ -21,7 +22,7 @@ from luthien_stream.formats.json import dump
 FORMAT = "anthropic_messages"
 
 
-def blocks_of(blocks: list[Fields]) -> Iterator[Part]:
+def blocks_of(blocks: list[Fields], offered: Offered) -> Iterator[Part]:
     """The parts of a turn; empty texts go, as no provider takes them."""
     for block in blocks:
         kind = block.needed("type")
@@ -32,7 +33,7 @@ def blocks_of(blocks: list[Fields]) -> Iterator[Part]:
             case "tool_use":
                 yield _use(block)
             case "tool_result":
-                yield _result(block)
+                yield _result(block, offered)
             case "thinking":
                 yield Reasoning(block.text("thinking"), seal_of(block.text("signature"), FORMAT))
             case "redacted_thinking":
@@ -42,15 +43,29 @@ def blocks_of(blocks: list[Fields]) -> Iterator[Part]:
         block.done()
 
 
+def system_blocks_of(blocks: list[Fields], offered: Offered) -> Iterator[Text]:
+    """The texts of a system's turn, which may also change what tools are offered."""
+    for block in blocks:
+        if (kind := block.needed("type")) != "text":
+            block.leave("cache_control")
+            offered.change(kind, block)
+            block.done()
+        else:
+            yield from (Text(text) for text in _plain(block))
+
+
 def texts_of(blocks: list[Fields]) -> list[str]:
     """The texts in blocks that may be nothing else."""
-    texts = []
     for block in blocks:
         block.only("type", "text")
-        block.leave("cache_control", "citations")
-        texts.append(block.text("text"))
-        block.done()
-    return [text for text in texts if text]
+    return [text for block in blocks for text in _plain(block)]
+
+
+def _plain(block: Fields) -> list[str]:
+    text = block.text("text")
+    block.leave("cache_control", "citations")
+    block.done()
+    return [text] if text else []
 
 
 def _shown(kind: str, block: Fields) -> Iterator[Text | Image | Document]:
@@ -111,7 +126,7 @@ def _use(block: Fields) -> ToolUse:
     return ToolUse(block.needed("id"), block.needed("name"), arguments, block.path)
 
 
-def _result(block: Fields) -> ToolResult:
+def _result(block: Fields, offered: Offered) -> ToolResult:
     id, failed = block.needed("tool_use_id"), bool(block.flag("is_error"))
     if block.holds("content", str):
         text = block.text("content")
@@ -119,6 +134,12 @@ def _result(block: Fields) -> ToolResult:
     content: list[Text | Image | Document] = []
     for inner in block.objects("content"):
         inner.leave("cache_control")
-        content += _shown(inner.needed("type"), inner)
+        kind = inner.needed("type")
+        if kind == "tool_reference":
+            name = inner.needed("tool_name")
+            offered.add(name, inner.path)
+            content.append(Text(f"The tool {name} can be called now."))
+        else:
+            content += _shown(kind, inner)
         inner.done()
     return ToolResult(id, tuple(content), failed)

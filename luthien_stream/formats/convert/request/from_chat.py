@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthien_stream.formats.convert.request.conversation import AnswerFormat, Choice, Conversation, Effort, Tool
+from luthien_stream.formats.convert.request.conversation import (
+    AnswerFormat,
+    Choice,
+    Conversation,
+    Effort,
+    Tool,
+    leading,
+)
 from luthien_stream.formats.convert.request.fields import Fields, must_be, unsupported
-from luthien_stream.formats.convert.request.from_chat_messages import leading, turn_of
+from luthien_stream.formats.convert.request.from_chat_messages import turn_of
 
 WORDS = {"stop": "stop", "tier": "service_tier", "top_k": "top_k"}
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")

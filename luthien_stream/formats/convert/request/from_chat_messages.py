@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from luthien_stream.formats.convert.request.conversation import (
     Document,
@@ -25,13 +25,6 @@ _REPEATS = ("reasoning_details", "provider_specific_fields", "annotations")
 """What an answer said beside its content, and says again when it comes back as history."""
 
 
-def leading(turns: Sequence[Turn]) -> tuple[list[str], list[Turn]]:
-    """The system's texts before the conversation, and the conversation."""
-    begun = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
-    texts = [part.text for turn in turns[:begun] for part in turn.parts if isinstance(part, Text)]
-    return texts, list(turns[begun:])
-
-
 def turn_of(message: Fields) -> Turn:
     """One message."""
     role = message.word("role", ("system", "developer", "user", "assistant", "tool"))
@@ -43,8 +36,10 @@ def turn_of(message: Fields) -> Turn:
             message.leave("name")
         case "assistant":
             parts = tuple(_assistant(message))
-        case "user" | "system" | "developer":
+        case "user":
             parts = tuple(_content(message))
+        case "system" | "developer":
+            parts = tuple(only_texts(_content(message)))
         case _:
             raise must_be(message.at("role"), "system, developer, user, assistant or tool")
     message.done()
@@ -62,6 +57,14 @@ def _content(message: Fields) -> Iterator[Text | Image | Document]:
         part.leave("cache_control", "prompt_cache_breakpoint")
         yield from _part(part.needed("type"), part)
         part.done()
+
+
+def only_texts(parts: Iterable[Text | Image | Document]) -> Iterator[Text]:
+    """The parts of a system's message, which may be nothing but text."""
+    for part in parts:
+        if not isinstance(part, Text):
+            raise unsupported(part.path, "in a system's message")
+        yield part
 
 
 def _part(kind: str, part: Fields) -> Iterator[Text | Image | Document]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from luthien_stream.formats.convert.request.conversation import Conversation, Effort, Text, Tool, Turn
+from luthien_stream.formats.convert.request.conversation import Conversation, Effort, Text, Tool, Turn, leading
 from luthien_stream.formats.convert.request.fields import Fields, must_be
 from luthien_stream.formats.convert.request.from_chat import (
     EFFORTS,
@@ -15,7 +15,6 @@ from luthien_stream.formats.convert.request.from_chat import (
     read_labels,
     schema_of,
 )
-from luthien_stream.formats.convert.request.from_chat_messages import leading
 from luthien_stream.formats.convert.request.from_responses_items import turn_of
 from luthien_stream.formats.convert.request.tools import LOCAL_SHELL
 
@@ -36,7 +35,11 @@ def read_responses(body: Any) -> Conversation:
     instructions = fields.text("instructions")
     texts, conversation.turns = leading(list(_turns(fields)))
     conversation.system = [instructions, *texts] if instructions else texts
-    conversation.tools = [tool for listed in fields.objects("tools") for tool in _tools(listed)]
+    for tool in fields.objects("tools"):
+        if _is_search_of_cache(tool):
+            conversation.left_out.append(f"{tool.path} (web_search) was left out: this provider has no cached search.")
+        else:
+            conversation.tools += _tools(tool)
     conversation.choice, conversation.parallel = choice_of(fields), fields.flag("parallel_tool_calls")
     conversation.limit = fields.whole("max_output_tokens")
     conversation.temperature, conversation.top_p = fields.number("temperature"), fields.number("top_p")
@@ -84,16 +87,21 @@ def _read_reasoning(fields: Fields, conversation: Conversation) -> None:
     conversation.effort = Effort(level, shown="" if shown == "none" else shown)
 
 
-def _tools(tool: Fields, namespace: str = "") -> Iterator[Tool]:
+def _is_search_of_cache(tool: Fields) -> bool:
+    """True for the search that Codex offers in every request if not told otherwise: of a cache, not of the web."""
+    return tool.has("type", "web_search") and tool.has("external_web_access", False)
+
+
+def _tools(tool: Fields, namespace: str = "", about: str = "") -> Iterator[Tool]:
     kind = tool.word("type", ("function", "custom", LOCAL_SHELL, "namespace"))
     if kind == LOCAL_SHELL:
         tool.done()
         yield Tool(LOCAL_SHELL, tool.path, kind="local_shell")
         return
-    name, description = tool.needed("name"), tool.text("description")
+    name, description = tool.needed("name"), "\n\n".join(filter(None, (about, tool.text("description"))))
     if kind == "namespace":
         for inner in tool.objects("tools"):
-            yield from _tools(inner, name)
+            yield from _tools(inner, name, description)
         tool.done()
         return
     tool.only("defer_loading", False)

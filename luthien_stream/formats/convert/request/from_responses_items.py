@@ -16,6 +16,7 @@ from luthien_stream.formats.convert.request.conversation import (
     Turn,
 )
 from luthien_stream.formats.convert.request.fields import Fields, must_be, unsupported
+from luthien_stream.formats.convert.request.from_chat_messages import only_texts
 from luthien_stream.formats.convert.request.images import document_of, image_of
 from luthien_stream.formats.convert.request.tools import LOCAL_SHELL, grouped
 from luthien_stream.formats.convert.seal import seal_of
@@ -57,7 +58,7 @@ def _message(item: Fields) -> Turn:
         case "assistant":
             return Turn("assistant", parts, item.path)
         case "system" | "developer":
-            return Turn("system", parts, item.path)
+            return Turn("system", tuple(only_texts(parts)), item.path)
     raise must_be(item.at("role"), "user, assistant, system or developer")
 
 

@@ -10,6 +10,7 @@ PDF = "application/pdf"
 
 def image_of(url: str, path: str, detail: str = "") -> Image:
     """An image from its URL."""
+    detail = "" if detail == "auto" else detail
     if not url.startswith("data:"):
         return Image(path, url=url, detail=detail)
     media_type, data = split_data_url(url, path)

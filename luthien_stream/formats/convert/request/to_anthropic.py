@@ -10,6 +10,7 @@ from msgspec import Raw
 from luthien_stream.formats.convert.request.conversation import (
     Conversation,
     Document,
+    Effort,
     Image,
     Part,
     Reasoning,
@@ -195,15 +196,10 @@ def _think(body: dict[str, Any], conversation: Conversation, model: str, limit: 
     """Write how much to think, and the form of the answer."""
     config: dict[str, Any] = {}
     effort = conversation.effort
-    if effort is not None and effort.level == "none":
-        body["thinking"] = {"type": "disabled"}
-    elif effort is not None and not _resumes_without_thoughts(body["messages"]):
-        level = effort.level or "medium"
-        if adapts(model):
-            body["thinking"] = {"type": "adaptive", **({"display": "summarized"} if effort.shown else {})}
-            _put(config, effort=_LEVELS.get(level, level) if effort.level else None)
-        elif (budget := min(BUDGETS[level], limit // 2)) >= LEAST_BUDGET:
-            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    if effort is not None:
+        body.update(_thinking(effort, body["messages"], model, limit))
+        if adapts(model) and effort.level not in (None, "none"):
+            config["effort"] = _LEVELS.get(effort.level, effort.level)
     form = conversation.answer_format
     if form is not None and form.schema is None:
         raise unsupported(form.path, "JSON without a schema")
@@ -211,6 +207,17 @@ def _think(body: dict[str, Any], conversation: Conversation, model: str, limit: 
         config["format"] = {"type": "json_schema", "schema": form.schema}
     if config:
         body["output_config"] = config
+
+
+def _thinking(effort: Effort, messages: list[dict[str, Any]], model: str, limit: int) -> dict[str, Any]:
+    if effort.level == "none":
+        return {"thinking": {"type": "disabled"}}
+    if _resumes_without_thoughts(messages):
+        return {}
+    if adapts(model):
+        return {"thinking": {"type": "adaptive", **({"display": "summarized"} if effort.shown else {})}}
+    budget = min(BUDGETS[effort.level or "medium"], limit // 2)
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= LEAST_BUDGET else {}
 
 
 def _resumes_without_thoughts(messages: list[dict[str, Any]]) -> bool:

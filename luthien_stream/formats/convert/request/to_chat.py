@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from luthien_stream.formats.convert.request.conversation import (
@@ -34,8 +35,8 @@ def write_chat(conversation: Conversation, model: str) -> bytes:
     messages: list[dict[str, Any]] = []
     if conversation.system:
         messages.append({"role": "system", "content": "\n\n".join(conversation.system)})
-    for turn in conversation.turns:
-        messages += _messages(turn)
+    for by_assistant, run in groupby(conversation.turns, lambda turn: turn.role == "assistant"):
+        messages += (_assistant if by_assistant else _others)(list(run))
     body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
         body["tools"] = [_tool(as_function(tool)) for tool in conversation.tools]
@@ -64,18 +65,18 @@ def _put(body: dict[str, Any], **said: Any) -> None:
     body.update({name: value for name, value in said.items() if value is not None})
 
 
-def _messages(turn: Turn) -> list[dict[str, Any]]:
-    if turn.role == "assistant":
-        return _assistant(turn)
-    if turn.role == "system":
-        text = "\n\n".join(part.text for part in turn.parts if isinstance(part, Text))
-        return [{"role": "system", "content": text}] if text else []
-    results = [part for part in turn.parts if isinstance(part, ToolResult)]
+def _others(turns: list[Turn]) -> list[dict[str, Any]]:
+    """What comes between two turns of the assistant: the results of its calls first, wherever they were."""
+    results = [part for turn in turns for part in turn.parts if isinstance(part, ToolResult)]
     messages = [_result(result) for result in results]
-    shown = [piece for result in results for piece in _beside(result)]
-    shown += [_part(part) for part in turn.parts if isinstance(part, Text | Image | Document)]
-    if shown:
-        messages.append({"role": "user", "content": _plain(shown)})
+    if shown := [piece for result in results for piece in _beside(result)]:
+        messages.append({"role": "user", "content": shown})
+    for turn in turns:
+        parts = [_part(part) for part in turn.parts if isinstance(part, Text | Image | Document)]
+        if parts and turn.role == "system":
+            messages.append({"role": "system", "content": "\n\n".join(part["text"] for part in parts)})
+        elif parts:
+            messages.append({"role": "user", "content": _plain(parts)})
     return messages
 
 
@@ -112,11 +113,13 @@ def _beside(result: ToolResult) -> list[dict[str, Any]]:
     return [{"type": "text", "text": f"From the result of tool call {result.id}:"}, *shown] if shown else []
 
 
-def _assistant(turn: Turn) -> list[dict[str, Any]]:
-    texts = [part.text for part in turn.parts if isinstance(part, Text)]
-    calls = [part for part in turn.parts if isinstance(part, ToolUse)]
+def _assistant(turns: list[Turn]) -> list[dict[str, Any]]:
+    """One message: calls must stand together."""
+    parts = [part for turn in turns for part in turn.parts]
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    calls = [part for part in parts if isinstance(part, ToolUse)]
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}
-    own = [part for part in turn.parts if isinstance(part, Reasoning) and part.seal.owner == FORMAT]
+    own = [part for part in parts if isinstance(part, Reasoning) and part.seal.owner == FORMAT]
     if text := "".join(part.text for part in own):
         message["reasoning_content"] = text
     if blocks := [_block(part) for part in own if part.seal.data]:
@@ -139,7 +142,7 @@ def _call(call: ToolUse) -> dict[str, Any]:
 
 def _tool(tool: Tool) -> dict[str, Any]:
     said: dict[str, Any] = {"name": tool.name, "parameters": tool.schema or NO_ARGUMENTS}
-    _put(said, description=tool.description or None, strict=tool.strict)
+    _put(said, description=tool.description or None, strict=tool.strict or None)
     return {"type": "function", "function": said}
 
 
