@@ -11,6 +11,8 @@ SERVED = (
     "POST /v1/messages",
     "GET /v1/models",
     "GET /v1/models/{id}",
+    "GET /setup",
+    "GET /setup/{client}",
     "GET /health",
     "GET /livez",
     "GET /readyz",

@@ -65,6 +65,7 @@ class Edge:
         """The incarnation: another one for every start."""
         self.lenses = lenses
         self.calls: dict[str, Call] = {}
+        self.auth = config.auth
         self.router = Router(config)
         self.ingress = Ingress(config.auth, self.router, lenses, pipeline)
         self.providers = Providers(self.router, bus, native, demo)
