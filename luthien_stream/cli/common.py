@@ -49,6 +49,12 @@ def add_config_flag(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_listen_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--listen` and `--admin`, which `up` takes instead of the configuration's."""
+    parser.add_argument("--listen", metavar="HOST:PORT", help="where clients connect (default: 127.0.0.1:8000)")
+    parser.add_argument("--admin", metavar="HOST:PORT", help="where people and tools connect (default: 127.0.0.1:8001)")
+
+
 def count(text: str) -> int:
     """The value of a flag that is a whole number above 0."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:

@@ -16,6 +16,8 @@ from luthien_stream.errors import LuthienError
 GROUPS: dict[str, dict[str, str]] = {
     "run it": {
         "up": "start everything: edge, worker, activity, and the servers they need",
+        "setup": "print what to set for a client: Claude Code, Codex, the SDKs, ...",
+        "run": "run an agent or any program against the gateway, which is started if none runs",
         "demo": "send a short scripted session through the running gateway and show both lanes",
         "doctor": "check every part and say what is wrong",
         "validate": "check a configuration without starting anything",

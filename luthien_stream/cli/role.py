@@ -78,18 +78,18 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-def end_with_parent() -> None:
-    """End with the `up` that started this process, however that ends; nothing if it was started by hand."""
+def end_with_parent(number: int = signal.SIGKILL) -> None:
+    """Get signal `number` when the process that started this one ends, however it ends; nothing for a person's."""
     parent = os.environ.pop(PARENT, "")
     if not parent:
         return
     if sys.platform == "linux":
-        die_with_parent(int(parent), signal.SIGKILL)
+        die_with_parent(int(parent), number)
     else:
-        threading.Thread(target=_watch_parent, args=(int(parent),), daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(int(parent), number), daemon=True).start()
 
 
-def _watch_parent(parent: int) -> None:
+def _watch_parent(parent: int, number: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
-    os._exit(1)
+    os.kill(os.getpid(), number)

@@ -14,10 +14,20 @@ import msgspec
 import structlog
 
 from luthien_stream.cli.child import ServerChild
-from luthien_stream.cli.common import add_instance_flags, config_path, console, count, data_folder, fail, run_async
+from luthien_stream.cli.common import (
+    add_instance_flags,
+    add_listen_flags,
+    config_path,
+    console,
+    count,
+    data_folder,
+    fail,
+    run_async,
+)
 from luthien_stream.cli.hold import claim, hold
 from luthien_stream.cli.policies import load_checked
 from luthien_stream.cli.probe import why_not_ready
+from luthien_stream.cli.role import end_with_parent
 from luthien_stream.cli.roles import make_roles
 from luthien_stream.cli.supervise import Fleet
 from luthien_stream.cli.welcome import welcome
@@ -50,8 +60,7 @@ MOST = 64
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add_instance_flags(parser, json=False)
-    parser.add_argument("--listen", metavar="HOST:PORT", help="where clients connect (default: 127.0.0.1:8000)")
-    parser.add_argument("--admin", metavar="HOST:PORT", help="where people and tools connect (default: 127.0.0.1:8001)")
+    add_listen_flags(parser)
     parser.add_argument(
         "--edges", type=_processes, default=1, metavar="N", help="gateway processes on one port (default: 1)"
     )
@@ -68,6 +77,7 @@ def _processes(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Run until told to stop."""
     configure("up")
+    end_with_parent(signal.SIGTERM)
     data, path = data_folder(args), config_path(args)
     config = with_flags(load_checked(path), args)
     for remark in without_effect(path, os.environ):

@@ -21,6 +21,7 @@ SERVED = (
     "GET /v1/models/{id}",
     "GET /v1/calls/{id}/stream",
     "GET /setup",
+    "GET /setup/{client}",
     "GET /health",
     "GET /livez",
     "GET /readyz",

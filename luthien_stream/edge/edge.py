@@ -72,6 +72,7 @@ class Edge:
         """The incarnation: another one for every start."""
         self.lenses = lenses
         self.calls: dict[str, Call] = {}
+        self.auth = config.auth
         self.router = Router(config)
         self.providers = Providers(self.router, bus, native, demo, litellm)
         self._bus = bus

@@ -13,6 +13,7 @@ from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.ingress import MAX_BODY
 from luthien_stream.edge.models import Models
 from luthien_stream.edge.refusals import UpgradeRefused
+from luthien_stream.edge.setup_page import SetupPage
 from luthien_stream.errors import LuthienError
 
 log = structlog.get_logger()
@@ -27,6 +28,7 @@ class Server:
     def __init__(self, edge: Edge, models: Models) -> None:
         self._edge = edge
         self._models = models
+        self._setup = SetupPage(edge.auth.mode)
         self._runner: web.AppRunner | None = None
 
     async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> int:
@@ -39,6 +41,8 @@ class Server:
         app.router.add_get("/v1/calls/{id}/stream", self._resume, allow_head=False)
         app.router.add_get("/", self._hello)
         app.router.add_get("/api/hello", self._hello)
+        app.router.add_get("/setup", self._setup.all)
+        app.router.add_get("/setup/{client}", self._setup.one)
         app.router.add_options("/{path:.*}", self._options)
         app.router.add_get("/health", self._health)
         app.router.add_get("/livez", self._live)

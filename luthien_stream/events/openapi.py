@@ -71,9 +71,12 @@ def openapi() -> dict[str, Any]:
             },
             "/v1/embeddings": {"post": _passed("OpenAI Embeddings", "OpenAIError")},
             "/v1/calls/{id}/stream": {"get": _resumed()},
-            "/setup": {"get": _health("What to set in each client, with this gateway's address.")},
             "/v1/models": {"get": _models("The models that the gateway routes")},
             "/v1/models/{id}": {"get": {**_models("One model"), "parameters": [_ID]}},
+            "/setup": {"get": _setup("What to set for every client: a list as text, everything as JSON.")},
+            "/setup/{client}": {
+                "get": {**_setup("What to set for one client.", "404"), "parameters": [{**_ID, "name": "client"}]}
+            },
             "/health": {"get": _health("The state of the process and of what it depends on.")},
             "/livez": {"get": _health("The process runs. Never depends on Redis.")},
             "/luthien/api/status": _admin("The state of this edge: version, pipeline, readiness, open calls."),
@@ -150,6 +153,13 @@ def _admin(text: str) -> dict[str, Any]:
     get = {"summary": text, "security": [{"admin": []}], "responses": {**answers, **refused}}
     server = {"url": "http://127.0.0.1:8001", "description": "The admin listener, for people and tools."}
     return {"servers": [server], "get": get}
+
+
+def _setup(text: str, *failures: str) -> dict[str, Any]:
+    content = {"text/plain": {"schema": {"type": "string"}}, JSON: {"schema": {}}}
+    answers: dict[str, Any] = {"200": {"description": text, "content": content}}
+    missing = {status: {"description": "No such client; the list."} for status in failures}
+    return {"summary": text, "security": [], "responses": {**answers, **missing}}
 
 
 def _health(text: str, *failures: str) -> dict[str, Any]:
