@@ -103,6 +103,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     on_disconnect: OnDisconnect = "cancel"
     attach_retries_s: float = 120.0
     """For how long after a call's end an SDK's repeated request gets its answer instead of another one; 0: never."""
+    responses_kept_h: float = 24.0
+    """For how many hours a response is kept that `previous_response_id` may name, where the provider's will not do."""
     unpoliced: tuple[str, ...] = ()
     """What passes although no policy can see it: paths behind `/v1/` (`files`, `audio/speech`), or body options."""
     model_list: tuple[Deployment, ...] = ()

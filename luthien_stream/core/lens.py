@@ -143,8 +143,10 @@ class Lens(Protocol):
     def refusal(self, request: Request, text: str, call: str) -> list[bytes]:
         """A whole, well-formed assistant turn that says `text`: frames, or one body if the request is not streamed."""
 
-    def error_body(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
-        """An HTTP error body in the format's dialect."""
+    def error_body(
+        self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "", param: str = ""
+    ) -> bytes:
+        """An HTTP error body in the format's dialect; `param` names the field at fault where the dialect has that."""
 
     def error_frame(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
         """An error inside a stream that has begun, in the format's dialect."""

@@ -61,6 +61,8 @@ class Asked(Struct, frozen=True):
     sender: tuple[Header, ...] = ()
     """All credentials that came."""
     on_disconnect: OnDisconnect = "cancel"
+    sent: View | None = None
+    """The body as it came, where a history was put into `view`."""
     method: str = "POST"
     plain: bool = False
     """No codec reads this call: it passes as it is."""

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
-from typing import Literal
-
-from msgspec import Struct
 
 from luthien_stream.core.accept import TAKEN, Intake
 from luthien_stream.edge import failure
@@ -21,20 +19,11 @@ from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.credit import WINDOW, Credit
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
+from luthien_stream.edge.head import Head, Kind
 from luthien_stream.edge.line import Lines, microseconds
 from luthien_stream.edge.words import final_words
 from luthien_stream.events import log
-from luthien_stream.events.log import AnyEvent, Header, Slip, Terminal
-
-Kind = Literal["frame", "rest", "body"]
-
-
-class Head(Struct, frozen=True):
-    """Status and headers of the provider's answer, as they came."""
-
-    status: int
-    headers: tuple[Header, ...]
-    streamed: bool
+from luthien_stream.events.log import AnyEvent, Slip, Terminal
 
 
 class Call:
@@ -61,7 +50,7 @@ class Call:
     """When the stage said its first word."""
     gone = False
     """The client has gone, and the call goes on without it."""
-    _made = False
+    made = False
     """A frame was changed or made: from here on a violation is our own fault."""
 
     def __init__(
@@ -78,6 +67,8 @@ class Call:
         """Something has happened that the client's side must act on."""
         self.frames: list[bytes] = []
         """What the client is to get and has not been given yet."""
+        self.closing: deque[bytes] = deque(maxlen=3)
+        """The last frames of the final lane."""
         self.began_at = time.monotonic()
         self.credit = Credit(delivery)
         self._intake = Intake(slip.speaker)
@@ -128,8 +119,9 @@ class Call:
         return frames
 
     def _take_chunk(self, event: log.ChunkReleased) -> None:
+        self.closing.append(event.frame)
         if event.kind == "body":
-            self.whole = True
+            self.whole, self.made = True, event.of < 0
         elif not self._passes(event):
             return
         if self.gone:
@@ -157,11 +149,11 @@ class Call:
 
     def _passes(self, event: log.ChunkReleased) -> bool:
         if event.of < 0:
-            self._made = True
+            self.made = True
         for found in self._checker.frame(event.frame) if event.kind == "frame" else ():
-            rule, message, by = found.rule, found.message, "stage" if self._made else "provider"
+            rule, message, by = found.rule, found.message, "stage" if self.made else "provider"
             self.lines.notes.put(log.ProtocolViolated(call=self.id, rule=rule, message=message, by=by, at=event.n))
-            if self._made:
+            if self.made:
                 self.abandon(failure.violation(found.message))
                 return False
         return True
@@ -191,11 +183,13 @@ class Call:
         last = self.line.put_chunks(frames, kind)
         if not self.relayed:
             self.credit.sent = last + 1
-        elif not self.over and not self.gone:
-            self.frames += frames
-            self.last = last
+        elif not self.over:
+            self.closing.extend(frames)
             self.whole = kind == "body"
-            self.flush()
+            if not self.gone:
+                self.frames += frames
+                self.last = last
+                self.flush()
 
     def keep_own(self, frames: Sequence[bytes], kind: Kind = "frame") -> None:
         """Put what the provider said in its own format beside what is made of it."""

@@ -15,7 +15,8 @@ from luthien_stream.errors import LuthienError
 def refused(lens: Lens, error: LuthienError, call: str) -> web.Response:
     """The answer to a request that is not served."""
     status = int(getattr(error, "status", 500))
-    body = lens.error_body(status, str(error), code=str(getattr(error, "error", "")), call=call)
+    code, param = str(getattr(error, "error", "")), str(getattr(error, "param", ""))
+    body = lens.error_body(status, str(error), code=code, call=call, param=param)
     if isinstance(error, ThreadClosed):
         body = _with_thread_details(body)
     response = _answer(lens, status, body, call)

@@ -27,7 +27,7 @@ SERVED = (
     "GET /readyz",
 )
 _NUMBERS = frozenset({("POST", "/v1/messages/count_tokens"), ("POST", "/v1/embeddings")})
-"""Their answers are numbers: no policy could do anything with them."""
+"""Their answers are numbers: no policy could do anything with them. Nor with the end of a stored response."""
 
 
 class Doors:
@@ -52,8 +52,8 @@ class Doors:
             raise RequestInvalid("The path has an empty, a relative or a quoted step")
         if not self._acting:
             return ""
-        if (method, path) in _NUMBERS:
-            return path
+        if (method, path) in _NUMBERS or (method == "DELETE" and steps[0] == "responses" and len(steps) == 2):
+            return f"{method} {path}"
         opened = next((name for name in _prefixes(steps) if name in self._opened), "")
         if not opened:
             raise PathUnknown(

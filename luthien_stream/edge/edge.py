@@ -35,6 +35,7 @@ from luthien_stream.edge.refusals import NotNow, Refusal
 from luthien_stream.edge.returning import Returning
 from luthien_stream.edge.routing import Router
 from luthien_stream.edge.serve import outlive, serve
+from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.edge.watch import Watch
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
@@ -78,9 +79,16 @@ class Edge:
         self._bus = bus
         self.plan = Plan.of(pipeline)
         doors = Doors(acting=bool(self.plan.phases), unpoliced=config.unpoliced)
-        self.ingress = Ingress(config, self.router, lenses, pipeline, doors)
         self.directory = Directory(bus, config.attach_retries_s or KEPT_S)
         self.returning = Returning(bus, self.directory, lenses, attaches=config.attach_retries_s > 0)
+        self.stored = StoredResponses(
+            bus,
+            self.directory,
+            acting="response" in self.plan.phases,
+            history=pipeline is not None and pipeline.needs_history,
+            kept_s=config.responses_kept_h * 3600,
+        )
+        self.ingress = Ingress(config, self.router, lenses, pipeline, doors, self.stored)
         calls = self.calls.values()
         self.outboxes = Outboxes(bus, self.id, self.plan.stage, self._lost)
         self.inbox = Inbox(bus, self.id, self.calls)
@@ -159,7 +167,7 @@ class Edge:
         caller = self.directory.caller(asked.sender)
         self.directory.opened(Known(id, self.id, call.inbox_from, caller, format), retry)
         try:
-            return await serve(call, self.providers)
+            return await serve(call, self.providers, self.stored)
         finally:
             if call.gone:
                 alone = asyncio.create_task(self._outlive(call, retry), name=f"without client {id}")
@@ -170,7 +178,7 @@ class Edge:
 
     async def _outlive(self, call: Call, retry: str) -> None:
         try:
-            await outlive(call, self.providers)
+            await outlive(call, self.providers, self.stored)
         except Exception as error:
             logger.exception("call_without_client_failed", call=call.id, error=type(error).__name__)
         finally:

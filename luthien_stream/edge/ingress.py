@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from luthien_stream.config.model import Config, FormatName, OnDisconnect
 from luthien_stream.core.lens import Lens, Request
-from luthien_stream.edge import auth
+from luthien_stream.edge import auth, stored
 from luthien_stream.edge.asked import Asked, Published, View
 from luthien_stream.edge.credentials import Vault, cut_body, cut_query, keep_headers, shown_headers
 from luthien_stream.edge.doors import Doors
@@ -20,6 +20,7 @@ from luthien_stream.edge.plain import PlainRequest
 from luthien_stream.edge.refusals import OptionClosed, PathUnknown, Refusal, RequestInvalid, TooLarge
 from luthien_stream.edge.routing import Route, Router, hide_keys
 from luthien_stream.edge.session import session_of
+from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.errors import ClientError
 from luthien_stream.events.log import Header
 
@@ -41,7 +42,13 @@ class Ingress:
     """Reads requests for one configuration."""
 
     def __init__(
-        self, config: Config, router: Router, lenses: Mapping[str, Lens], guard: Guard | None, doors: Doors
+        self,
+        config: Config,
+        router: Router,
+        lenses: Mapping[str, Lens],
+        guard: Guard | None,
+        doors: Doors,
+        responses: StoredResponses,
     ) -> None:
         """`guard` is the pipeline; None where no policy is configured."""
         self._auth = config.auth
@@ -50,22 +57,27 @@ class Ingress:
         self._lenses = lenses
         self._guard = guard
         self._doors = doors
+        self._stored = responses
 
     async def read(self, request: web.Request, format: FormatName) -> Asked:
         """Return what is asked. Raises `Refusal`."""
         headers = _headers(request)
         caller = auth.authenticate(self._auth, dict(headers))
-        view = _parsed(self._lenses[format], await _body(request))
+        sent = view = _parsed(self._lenses[format], await _body(request))
         try:
             self._doors.check_options(format, view)
             objection = self._guard.objection(view) if self._guard is not None else None
             if objection:
                 raise OptionClosed(objection)
             route = self._router.route(view.model, format)
+            if format == stored.FORMAT:
+                sender = auth.credentials(dict(headers))
+                view = await self._stored.whole(sent, sender, converted=route.format != format)
         except Refusal as refusal:
             refusal.model = view.model
             raise
-        return self._asked(request, format, headers, caller, view, route)
+        asked = self._asked(request, format, headers, caller, view, route)
+        return asked if view is sent else replace(asked, sent=sent)
 
     def credentials(self, request: web.Request) -> tuple[Header, ...]:
         """Who asks. Raises `Unauthenticated`."""
@@ -170,7 +182,7 @@ def _parsed(lens: Lens, body: bytes) -> Request:
     except Refusal:
         raise
     except ClientError as error:
-        raise RequestInvalid(str(error)) from error
+        raise RequestInvalid(str(error), param=str(getattr(error, "param", ""))) from error
     if not isinstance(view.get("model"), str) or not view.model:
         raise RequestInvalid("`model` is missing: it must be the name of a model")
     if not isinstance(view.get("stream"), bool | None):

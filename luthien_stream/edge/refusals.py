@@ -13,12 +13,32 @@ class Refusal(ClientError):
     """Seconds, for the header of that name."""
     model = ""
     """What was asked for, where that much could be read."""
+
+    @property
+    def param(self) -> str:
+        """The field at fault, empty for none."""
+        return str(self.facts.get("param", ""))
+
     recorded = True
     """Whether it is written to the log: what an unknown sender can cause without end is not."""
 
 
 class RequestInvalid(Refusal):
     """The request cannot be read."""
+
+
+class ResponseUnknown(Refusal):
+    """No such response is on record here."""
+
+    error = "previous_response_not_found"
+
+
+class StoredUnknown(Refusal):
+    """No such response is on record here."""
+
+    status = 404
+    error = "not_found"
+    recorded = False
 
 
 class OptionClosed(Refusal):

@@ -9,8 +9,9 @@ import msgspec
 from luthien_stream.config.model import FormatName
 from luthien_stream.core.lens import Violation
 from luthien_stream.core.sse import Splitter
-from luthien_stream.edge.call import Call, Head
+from luthien_stream.edge.call import Call
 from luthien_stream.edge.failure import PROVIDER_ERROR
+from luthien_stream.edge.head import Head
 from luthien_stream.edge.wire import streamed
 from luthien_stream.events import log
 from luthien_stream.formats.convert import Conversion
@@ -20,6 +21,12 @@ BODY_BYTES = 64 << 20
 """Bytes that an answer that is not streamed may have."""
 _ENDS: Mapping[FormatName, tuple[bytes, ...]] = {
     "anthropic_messages": (b'"message_stop"', b"event: error", b'"type":"error"', b'"type": "error"'),
+    "openai_responses": (
+        *(b'"response.%b"' % end for end in (b"completed", b"incomplete", b"failed")),
+        b"event: error",
+        b'"type":"error"',
+        b'"type": "error"',
+    ),
     "openai_chat": (b"[DONE]", b'"finish_reason":"', b'"finish_reason": "', b'"error":', b'"error" :'),
 }
 """What the end of a whole stream has in it; without, it was cut, however politely the connection was closed."""

@@ -12,16 +12,18 @@ from luthien_stream.edge import dialect, wire
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.failure import PROVIDER_ERROR, Failure
 from luthien_stream.edge.provider import Providers, start_reading
+from luthien_stream.edge.stored import StoredResponses
 
 GONE = "client_disconnected"
 READER_S = 1.0
 """How long a cancelled provider connection may take to close."""
 
 
-async def serve(call: Call, providers: Providers) -> web.StreamResponse:
+async def serve(call: Call, providers: Providers, stored: StoredResponses) -> web.StreamResponse:
     """Drive a call to its end. The server cancels this when the client's connection is lost."""
     try:
         await _drive(call, providers)
+        await stored.keep(call)
         return await _answer(call)
     except (asyncio.CancelledError, ConnectionError):
         if call.stays:
@@ -38,13 +40,14 @@ async def serve(call: Call, providers: Providers) -> web.StreamResponse:
             await _close(call)
 
 
-async def outlive(call: Call, providers: Providers) -> None:
+async def outlive(call: Call, providers: Providers, stored: StoredResponses) -> None:
     """Drive a call whose client has gone to its end."""
     try:
         while not call.over:
             _read_if_cleared(call, providers)
             await call.wake.wait()
             call.wake.clear()
+        await stored.keep(call)
     finally:
         await _close(call)
 

@@ -36,6 +36,9 @@ class Server:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/responses", self._responses)
+        app.router.add_get("/v1/responses/{id}", self._stored, allow_head=False)
+        app.router.add_delete("/v1/responses/{id}", self._stored)
         app.router.add_get("/v1/models", self._list_models, allow_head=False)
         app.router.add_get("/v1/models/{id:.+}", self._show_model, allow_head=False)
         app.router.add_get("/v1/calls/{id}/stream", self._resume, allow_head=False)
@@ -80,6 +83,16 @@ class Server:
             return await self._edge.returning.resume(request, request.match_info["id"], credentials)
         except LuthienError as error:
             return self._refused(format, error)
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._edge.answer(request, "openai_responses")
+
+    async def _stored(self, request: web.Request) -> web.StreamResponse:
+        try:
+            kept = await self._edge.stored.answer(request, self._edge.ingress.credentials(request))
+        except LuthienError as error:
+            return self._refused("openai_responses", error)
+        return _named(kept) if kept is not None else await self._pass_on(request)
 
     async def _list_models(self, request: web.Request) -> web.StreamResponse:
         format = wire.format_of(request.path, _names(request))

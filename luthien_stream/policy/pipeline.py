@@ -78,6 +78,11 @@ class Pipeline(Struct, frozen=True, dict=True):
         return frozenset().union(*(b.policy.sees for b in self.policies if "response" in b.phases))
 
     @property
+    def needs_history(self) -> bool:
+        """True if a policy needs whole conversations."""
+        return any("history" in bound.policy.needs for bound in self.policies)
+
+    @property
     def fails_open(self) -> bool:
         """True if calls may pass without the stage: every policy says so."""
         return all(bound.on_error == "open" for bound in self.policies)

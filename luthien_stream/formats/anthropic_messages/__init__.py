@@ -64,7 +64,9 @@ class AnthropicMessages:
         framer.write(End())
         return framer.take()
 
-    def error_body(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
+    def error_body(
+        self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "", param: str = ""
+    ) -> bytes:
         """An HTTP error body."""
         return dump(error_fields(status, message, kind, call))
 

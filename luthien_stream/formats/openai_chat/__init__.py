@@ -71,9 +71,11 @@ class OpenAIChat:
             frames.insert(-1, frame_of(dump({**source.head, "choices": [], "usage": _NO_USAGE})))
         return frames
 
-    def error_body(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
+    def error_body(
+        self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "", param: str = ""
+    ) -> bytes:
         """An HTTP error body."""
-        return dump(error_fields(status, message, kind, code))
+        return dump(error_fields(status, message, kind, code, param))
 
     def error_frame(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
         """An error inside a stream that has begun."""

@@ -158,11 +158,16 @@ def raw_reason(reason: StopReason, legacy: bool) -> str:
     return reason if reason in REASONS else "stop"
 
 
-def error_fields(status: int, message: str, kind: str = "", code: str = "") -> dict[str, Any]:
+def error_fields(status: int, message: str, kind: str = "", code: str = "", param: str = "") -> dict[str, Any]:
     """An error in OpenAI's dialect, as it stands in a body and in a stream."""
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     default = "server_error" if status >= 500 else "invalid_request_error"
-    error = {"message": message, "type": kind or kinds.get(status, default), "param": None, "code": code or None}
+    error = {
+        "message": message,
+        "type": kind or kinds.get(status, default),
+        "param": param or None,
+        "code": code or None,
+    }
     return {"error": error}
 
 

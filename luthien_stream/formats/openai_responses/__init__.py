@@ -68,9 +68,11 @@ class OpenAIResponses:
         framer.write(End())
         return framer.take()
 
-    def error_body(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
+    def error_body(
+        self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "", param: str = ""
+    ) -> bytes:
         """An HTTP error body."""
-        return dump({"error": error_fields(status, message, kind, code)})
+        return dump({"error": error_fields(status, message, kind, code, param)})
 
     def error_frame(self, status: int, message: str, *, kind: str = "", code: str = "", call: str = "") -> bytes:
         """An error inside a stream that has begun. Its number is 0: nobody here knows the ones before."""

@@ -166,11 +166,12 @@ def _has(frame: Frame, name: str, value: int) -> bool:
     return bool(known != absent and known != value)
 
 
-def error_fields(status: int, message: str, kind: str = "", code: str = "") -> dict[str, Any]:
+def error_fields(status: int, message: str, kind: str = "", code: str = "", param: str = "") -> dict[str, Any]:
     """An error in OpenAI's dialect, as it stands in a body."""
     kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     default = "server_error" if status >= 500 else "invalid_request_error"
-    return {"message": message, "type": kind or kinds.get(status, default), "param": None, "code": code or None}
+    type = kind or kinds.get(status, default)
+    return {"message": message, "type": type, "param": param or None, "code": code or None}
 
 
 def retyped(raw: bytes, type: str, response: bytes) -> bytes:
