@@ -58,7 +58,7 @@ class _Block(Struct):
 class _Message(Struct):
     id: str = ""
     model: str = ""
-    content: list[_Block] = []
+    content: list[_Block] | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     usage: dict[str, Any] | None = None
@@ -199,6 +199,8 @@ def read_message(body: bytes, notes: Notes) -> list[Piece]:
         message = parse_as(_MESSAGE, body)
     except ValueError as error:
         raise ProtocolError(f"The provider's answer is no message: {error}.") from None
+    if message.content is None:
+        raise ProtocolError("The provider's answer is no message: it has no content.")
     pieces: list[Piece] = [Began(message.id, message.model)]
     for block in message.content:
         pieces += [*_opening(block, notes), *_closing(block, block.signature, False)]

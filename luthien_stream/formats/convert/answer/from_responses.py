@@ -216,6 +216,8 @@ def read_response(body: bytes, notes: Notes) -> list[Piece]:
         response = parse_as(_RESPONSE, body)
     except ValueError as error:
         raise ProtocolError(f"The provider's answer is no response: {error}.") from None
+    if response.status is None:
+        raise ProtocolError("The provider's answer is no response: it has no status.")
     pieces: list[Piece] = [_began(response)]
     called = False
     for item in response.output:

@@ -150,12 +150,12 @@ def _read_thinking(fields: Fields, conversation: Conversation, latest: str | Non
         conversation.effort = Effort(level) if level else None
         return
     kind = thinking.word("type", ("enabled", "adaptive", "disabled", "between_tools"))
-    budget, display = thinking.whole("budget_tokens"), thinking.word("display", ("summarized", "omitted"))
+    budget, display = thinking.whole("budget_tokens"), thinking.text("display")
     thinking.done()
     if kind in ("disabled", "between_tools"):
         conversation.effort = Effort("none")
         return
-    shown = display == "summarized" or (kind == "enabled" and display is None)
+    shown = display == "summarized" or (kind == "enabled" and not display)
     conversation.effort = Effort(level, budget, "auto" if shown else "")
 
 

@@ -36,8 +36,10 @@ def read_responses(body: Any) -> Conversation:
     texts, conversation.turns = leading(list(_turns(fields)))
     conversation.system = [instructions, *texts] if instructions else texts
     for tool in fields.objects("tools"):
-        if _is_search_of_cache(tool):
-            conversation.left_out.append(f"{tool.path} (web_search) was left out: this provider has no cached search.")
+        if _is_codex_search(tool):
+            conversation.left_out.append(
+                f"{tool.path} (web_search) was left out: this provider has no search to offer."
+            )
         else:
             conversation.tools += _tools(tool)
     conversation.choice, conversation.parallel = choice_of(fields), fields.flag("parallel_tool_calls")
@@ -87,9 +89,12 @@ def _read_reasoning(fields: Fields, conversation: Conversation) -> None:
     conversation.effort = Effort(level, shown="" if shown == "none" else shown)
 
 
-def _is_search_of_cache(tool: Fields) -> bool:
-    """True for the search that Codex offers in every request if not told otherwise: of a cache, not of the web."""
-    return tool.has("type", "web_search") and tool.has("external_web_access", False)
+def _is_codex_search(tool: Fields) -> bool:
+    """True for the search that Codex offers in every request, whatever the user asked; it says where it may search.
+
+    A search that somebody else asks for is refused.
+    """
+    return tool.has("type", "web_search") and tool.holds("external_web_access", bool)
 
 
 def _tools(tool: Fields, namespace: str = "", about: str = "") -> Iterator[Tool]:

@@ -186,9 +186,10 @@ def test_labels_of_openai_stay_between_its_formats() -> None:
     assert found["cache_control"] == {"type": "ephemeral"}
 
 
-def test_the_search_that_codex_always_offers_is_left_out_on_record() -> None:
+@pytest.mark.parametrize("live", [True, False])
+def test_the_search_that_codex_always_offers_is_left_out_on_record(live: bool) -> None:
     """It cannot be given, nobody asked for it, and every request of Codex would be refused for it."""
-    search = {"type": "web_search", "external_web_access": False}
+    search = {"type": "web_search", "external_web_access": live}
     conversion = Conversion(RESPONSES, CHAT)
     body = json.dumps({**HELLO[RESPONSES], "tools": [search]}).encode()
     assert "tools" not in json.loads(conversion.request(body, "m"))
