@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import structlog
@@ -53,6 +53,13 @@ class Way(Struct, frozen=True):
     body: bytes
 
 
+class Switch(Struct, frozen=True):
+    """A provider failed before any content, and another one is to be asked."""
+
+    way: Way
+    why: str
+
+
 class Providers:
     """Where the edge reaches providers."""
 
@@ -87,56 +94,45 @@ class Providers:
         call.end_original(terminal)
 
     async def _read(self, call: Call) -> log.Terminal:
-        ways = await self._ways(call)
-        for number, way in enumerate(ways):
+        view, route = await self._request_of(call)
+        way, others = _way(call, view, route), _others(call, view, route)
+        while True:
             call.route = way.route
-            ended = await self._ask(call, way, last=number == len(ways) - 1)
-            if not isinstance(ended, str):
+            ended = await self._ask(call, way, others)
+            if not isinstance(ended, Switch):
                 return ended
-            next_route = ways[number + 1].route
-            logger.warning("upstream_switched", call=call.id, provider=next_route.name, why=ended)
-            call.line.put(
-                log.UpstreamSwitched(call=call.id, provider=next_route.name, model=next_route.model, why=ended)
-            )
-        raise AssertionError("the last way ends the call")
+            way, name, model = ended.way, ended.way.route.name, ended.way.route.model
+            logger.warning("upstream_switched", call=call.id, provider=name, model=model, why=ended.why)
+            call.line.put(log.UpstreamSwitched(call=call.id, provider=name, model=model, why=ended.why))
 
-    async def _ask(self, call: Call, way: Way, *, last: bool) -> log.Terminal | str:
-        """Ask one provider, again where that may help; return the answer's end, or why the next one is to be asked."""
-        route, upstream = way.route, self.of(way.route)
+    async def _ask(self, call: Call, way: Way, others: Iterator[Way]) -> log.Terminal | Switch:
+        """Ask one provider, again where that may help; return its answer's end, or who is to be asked next and why."""
+        provider, name = way.route.provider, way.route.name
         for attempt in itertools.count():
             pause: float | None = None
             try:
-                async with upstream.open(route.provider, way.path, way.query, way.headers, way.body) as answer:
-                    if attempt < route.provider.retries:
+                async with self.of(way.route).open(provider, way.path, way.query, way.headers, way.body) as answer:
+                    if attempt < provider.retries:
                         pause = retry.pause_s(attempt, answer.status, answer.headers, time.time(), random.random())
-                    pause = _in_time(call, pause)
-                    if pause is None and (last or not retry.helps_elsewhere(answer.status)):
-                        return await _relay(call, answer)
-                    why = f"{route.name} answered {answer.status}"
+                        pause = _in_time(call, pause)
+                    why = f"{name} answered {answer.status}"
+                    if pause is None:
+                        following = next(others, None) if retry.helps_elsewhere(answer.status) else None
+                        return await _relay(call, answer) if following is None else Switch(following, why)
             except UpstreamError as error:
                 if call.head is not None:
                     raise
-                if attempt < route.provider.retries and isinstance(error, UpstreamUnreachable | UpstreamCut):
+                if attempt < provider.retries and isinstance(error, UpstreamUnreachable | UpstreamCut):
                     pause = _in_time(call, retry.backoff_s(attempt, random.random()))
-                if pause is None and last:
-                    raise
-                why = f"{route.name}: {error}"
-            if pause is None:
-                return why
-            logger.warning("upstream_retried", call=call.id, provider=route.name, why=why, in_s=round(pause, 3))
+                why = f"{name}: {error}"
+                if pause is None:
+                    following = next(others, None)
+                    if following is None:
+                        raise
+                    return Switch(following, why)
+            logger.warning("upstream_retried", call=call.id, provider=name, why=why, in_s=round(pause, 3))
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
-
-    async def _ways(self, call: Call) -> list[Way]:
-        """The request for each provider that may answer it. Raises what keeps the first of them from being asked."""
-        view, route = await self._request_of(call)
-        ways = [_way(call, view, route)]
-        for other in route.fallbacks:
-            try:
-                ways.append(_way(call, view, other))
-            except ClientError as error:
-                logger.warning("fallback_unusable", call=call.id, provider=other.name, why=str(error))
-        return ways
 
     async def _request_of(self, call: Call) -> tuple[Request, Route]:
         """What is asked, as the policies released it, and where it goes."""
@@ -176,6 +172,15 @@ def _way(call: Call, view: Request, route: Route) -> Way:
         headers = to_provider(asked.headers, credential, route.provider)
     query = asked.query if route.provider.passthrough else without_credentials(asked.query)
     return Way(route, asked.path, query, headers, view.body)
+
+
+def _others(call: Call, view: Request, route: Route) -> Iterator[Way]:
+    """Those that may stand in, made when they are needed; one that may not or cannot be asked is left out, and said."""
+    for other in route.fallbacks:
+        try:
+            yield _way(call, view, other)
+        except ClientError as error:
+            logger.warning("fallback_unusable", call=call.id, provider=other.name, why=str(error))
 
 
 def _in_time(call: Call, pause: float | None) -> float | None:
