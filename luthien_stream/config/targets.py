@@ -16,7 +16,7 @@ from luthien_stream.errors import ConfigError
 
 DEMO = "demo"
 """The provider that is always there and needs no key."""
-DEMO_PROVIDER = Provider(base_url="", format=("openai_chat", "anthropic_messages"))
+DEMO_PROVIDER = Provider(base_url="", format=("openai_chat", "anthropic_messages", "openai_responses"))
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
 LITELLM_URL = "http://litellm/v1"
