@@ -105,6 +105,15 @@ async def test_a_providers_error_keeps_status_words_and_retry_after(
         assert len(client.fake.requests) == 1
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_rate_limits_and_the_request_id_reach_the_client(stream: bool) -> None:
+    """As the provider sent them."""
+    async with serving() as client:
+        _, headers, _ = await client.ask("groq/text-3", stream=stream)
+        assert headers["x-ratelimit-remaining-requests"] == "9999"
+        assert headers["x-request-id"].startswith("req_")
+
+
 async def test_the_key_goes_to_the_provider_and_nowhere_else(capfd: pytest.CaptureFixture[str]) -> None:
     """Not into the body, and not into a log line of an error."""
     async with serving() as client:

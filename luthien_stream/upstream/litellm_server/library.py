@@ -50,13 +50,13 @@ class Litellm:
     def __init__(self, module: Any) -> None:
         self._litellm = module
 
-    async def chat(self, arguments: Mapping[str, Any]) -> dict[str, Any] | Chunks:
-        """One chat completion: its body, or its chunks where `stream` is asked for."""
+    async def chat(self, arguments: Mapping[str, Any]) -> tuple[Mapping[str, str], dict[str, Any] | Chunks]:
+        """One chat completion: the provider's headers, and the body, or the chunks where `stream` is asked for."""
         try:
             answer = await self._litellm.acompletion(**{"timeout": TIMEOUT_S, **arguments, **NEVER})
         except Exception as error:
             raise failure(error) from error
-        return Chunks(answer) if arguments.get("stream") else dict(answer.model_dump())
+        return _headers_of(answer), Chunks(answer) if arguments.get("stream") else dict(answer.model_dump())
 
     async def embed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Embeddings of texts, as lists of numbers."""
@@ -82,6 +82,13 @@ class Chunks:
     async def aclose(self) -> None:
         """End the provider's answer."""
         await self._stream.aclose()
+
+
+def _headers_of(answer: Any) -> dict[str, str]:
+    """The headers of a provider's good answer, names in lower case: litellm keeps them behind a prefix."""
+    kept = (getattr(answer, "_hidden_params", None) or {}).get("additional_headers") or {}
+    named = {str(name).lower().removeprefix("llm_provider-"): str(value) for name, value in kept.items()}
+    return {name: value for name, value in named.items() if value.isprintable()}
 
 
 def load(environment: Mapping[str, str]) -> Litellm:

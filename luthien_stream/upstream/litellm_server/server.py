@@ -28,7 +28,7 @@ MAX_BODY = 64 << 20
 STOP_S = 10.0
 """How long running answers may take once a stop is asked for."""
 PASSED = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id")
-"""Headers of a provider's error that its client is to see, beside all that speak of rate limits."""
+"""Headers of a provider that its client is to see, beside all that speak of rate limits."""
 LENS = LENSES["openai_chat"]
 
 
@@ -70,10 +70,10 @@ class LitellmServer:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         try:
             arguments = await _arguments(request, shape.CHAT_FIELDS)
-            answer = await self._litellm.chat(arguments)
+            came, answer = await self._litellm.chat(arguments)
             if isinstance(answer, Chunks):
-                return await _stream(request, answer)
-            return _json(shape.body(answer))
+                return await _stream(request, answer, _passed(came))
+            return _json(shape.body(answer), _passed(came))
         except (ClientError, LitellmFailed) as error:
             return _refused(error)
 
@@ -101,12 +101,14 @@ async def _arguments(request: web.Request, known: frozenset[str]) -> dict[str, A
     return {**defaults, **fields, **orders}
 
 
-async def _stream(request: web.Request, chunks: Chunks) -> web.StreamResponse:
+async def _stream(request: web.Request, chunks: Chunks, headers: Mapping[str, str]) -> web.StreamResponse:
     """Write the answer as events. What fails before the first one is an HTTP error: the edge may then ask another."""
     async with contextlib.aclosing(chunks):
         stream = aiter(chunks)
         first = await anext(stream, None)
-        response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        response = web.StreamResponse(
+            headers={**headers, "content-type": "text/event-stream", "cache-control": "no-cache"}
+        )
         await response.prepare(request)
         try:
             if first is not None:
@@ -126,13 +128,16 @@ def _frame(chunk: Mapping[str, Any]) -> bytes:
     return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
-def _json(value: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+def _json(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers=headers)
+
+
+def _passed(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name in PASSED or "ratelimit" in name}
 
 
 def _refused(error: ClientError | LitellmFailed) -> web.Response:
     """The error in OpenAI's shape, with what the provider said about trying again."""
-    given = error.headers if isinstance(error, LitellmFailed) else {}
-    headers = {name: value for name, value in given.items() if name in PASSED or "ratelimit" in name}
+    headers = _passed(error.headers) if isinstance(error, LitellmFailed) else {}
     body = LENS.error_body(error.status, str(error))
     return web.Response(status=error.status, body=body, content_type="application/json", headers=headers)
