@@ -129,7 +129,7 @@ class Conversion:
 
     def stream(self) -> Transcoder:
         """For a streamed answer."""
-        return Transcoder(_READERS[self._provider](), self._writer(), OwnTools(self._tools))
+        return Transcoder(_READERS[self._provider](), self._writer(), OwnTools(self._tools, self._provider))
 
     def body(self, raw: bytes) -> bytes:
         """An unstreamed answer in the client's format. Raises `ProtocolError` where it cannot be read."""
@@ -137,7 +137,7 @@ class Conversion:
         failed = next((piece for piece in pieces if isinstance(piece, Failed)), None)
         if failed is not None:
             raise ProtocolError(f"The provider failed: {failed.message}")
-        message = folded(OwnTools(self._tools).restored(pieces))
+        message = folded(OwnTools(self._tools, self._provider).restored(pieces))
         match self._client:
             case "anthropic_messages":
                 return write_message(message, self._model)

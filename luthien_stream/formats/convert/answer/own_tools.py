@@ -13,8 +13,9 @@ from luthien_stream.formats.json import parse
 class OwnTools:
     """Gives calls the client's names. The input of a custom tool comes whole, others piece by piece."""
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
-        self._tools = {called(tool): tool for tool in tools if tool.kind != "function" or tool.namespace}
+    def __init__(self, tools: Sequence[Tool], provider: str) -> None:
+        names = {called(tool, provider): tool for tool in tools}
+        self._tools = {name: tool for name, tool in names.items() if tool.kind != "function" or tool.name != name}
         self._call: CallBegan | None = None
         self._arguments = Joined()
 
@@ -37,8 +38,10 @@ class OwnTools:
 
     def _begun(self, call: CallBegan) -> CallBegan:
         tool = self._tools.get(call.name)
-        if tool is None or call.kind != "function":
+        if tool is None:
             return call
+        if call.kind != "function":
+            return CallBegan(call.id, tool.name, call.kind)
         began = CallBegan(call.id, tool.name, tool.kind, tool.namespace)
         self._call = began if tool.kind == "custom" else None
         return began

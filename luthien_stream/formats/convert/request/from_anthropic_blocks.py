@@ -20,6 +20,8 @@ from luthien_stream.formats.convert.seal import seal_of
 from luthien_stream.formats.json import dump
 
 FORMAT = "anthropic_messages"
+_BILLING = "x-anthropic-billing-header:"
+"""How a system text begins that Claude Code writes for Anthropic's accounts, not for the model."""
 
 
 def blocks_of(blocks: list[Fields], offered: Offered) -> Iterator[Part]:
@@ -58,7 +60,7 @@ def texts_of(blocks: list[Fields]) -> list[str]:
     """The texts in blocks that may be nothing else."""
     for block in blocks:
         block.only("type", "text")
-    return [text for block in blocks for text in _plain(block)]
+    return [text for block in blocks for text in _plain(block) if not text.startswith(_BILLING)]
 
 
 def _plain(block: Fields) -> list[str]:

@@ -27,7 +27,7 @@ from luthien_stream.formats.convert.request.effort import (
     takes_system_turns,
 )
 from luthien_stream.formats.convert.request.fields import must_be, unsupported
-from luthien_stream.formats.convert.request.ids import id_for
+from luthien_stream.formats.convert.request.ids import id_for, name_for
 from luthien_stream.formats.convert.request.images import PDF
 from luthien_stream.formats.convert.request.tools import NO_ARGUMENTS, as_function, function_arguments
 from luthien_stream.formats.json import dump, parse
@@ -37,6 +37,7 @@ DEFAULT_LIMIT = 32_000
 """`max_tokens` where the client gave no bound: Anthropic requires one, and every Claude since 4 takes this."""
 _TIERS = {"auto": "auto", "default": "standard_only"}
 _LEVELS = {"minimal": "low"}
+_THOUGHTS = {"thinking", "redacted_thinking"}
 
 
 def write_messages(conversation: Conversation, model: str) -> bytes:
@@ -46,9 +47,13 @@ def write_messages(conversation: Conversation, model: str) -> bytes:
     if conversation.system:
         body["system"] = [_text(text) for text in conversation.system]
     body["messages"] = _messages(conversation.turns, model)
-    if conversation.tools:
-        body["tools"] = [_tool(as_function(tool)) for tool in conversation.tools]
+    tools = [as_function(tool, FORMAT) for tool in conversation.tools]
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
         _put(body, tool_choice=_choice(conversation))
+    elif called_before := _called(conversation.turns):
+        body["tools"] = [_tool(tool) for tool in called_before]
+        body["tool_choice"] = {"type": "none"}
     if conversation.temperature is not None and conversation.temperature > 1:
         raise unsupported("temperature", "above 1")
     user = conversation.user or conversation.shared.get("safety_identifier")
@@ -157,7 +162,12 @@ def _use(use: ToolUse) -> dict[str, Any]:
         readable = False
     if not readable:
         raise must_be(use.path, "a call with a JSON object for arguments")
-    return {"type": "tool_use", "id": id_for(FORMAT, use.id), "name": use.name, "input": Raw(arguments)}
+    return {
+        "type": "tool_use",
+        "id": id_for(FORMAT, use.id),
+        "name": name_for(FORMAT, use.name),
+        "input": Raw(arguments),
+    }
 
 
 def _result(result: ToolResult) -> dict[str, Any]:
@@ -173,6 +183,12 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return written
 
 
+def _called(turns: Sequence[Turn]) -> list[Tool]:
+    """The tools that were called: Anthropic takes no calls of tools that it does not know, even if none is offered."""
+    uses = [part for turn in turns for part in turn.parts if isinstance(part, ToolUse)]
+    return [Tool(name, "") for name in dict.fromkeys(name_for(FORMAT, use.name) for use in uses)]
+
+
 def _choice(conversation: Conversation) -> dict[str, Any] | None:
     choice, serial = conversation.choice, conversation.parallel is False
     if choice is None and not serial:
@@ -180,7 +196,7 @@ def _choice(conversation: Conversation) -> dict[str, Any] | None:
     mode = choice.mode if choice is not None else "auto"
     written: dict[str, Any] = {"type": mode}
     if choice is not None and mode == "tool":
-        written["name"] = choice.name
+        written["name"] = name_for(FORMAT, choice.name)
     if serial and mode != "none":
         written["disable_parallel_tool_use"] = True
     return written
@@ -215,18 +231,18 @@ def _thinking(effort: Effort, messages: list[dict[str, Any]], model: str, limit:
     if _resumes_without_thoughts(messages):
         return {}
     if adapts(model):
-        return {"thinking": {"type": "adaptive", **({"display": "summarized"} if effort.shown else {})}}
+        return {"thinking": {"type": "adaptive", "display": "summarized"}}
     budget = min(BUDGETS[effort.level or "medium"], limit // 2)
     return {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= LEAST_BUDGET else {}
 
 
 def _resumes_without_thoughts(messages: list[dict[str, Any]]) -> bool:
-    """True where results of tools come back and the client did not keep the thoughts that led to the calls.
+    """True where results of tools come back and the client kept no thought of the turn that made the calls.
 
     Anthropic then takes no thinking: the model goes on without, until the user speaks again.
     """
-    called = max((at for at, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
-    if called < 0:
-        return False
-    results = any(block["type"] == "tool_result" for message in messages[called:] for block in message["content"])
-    return results and messages[called]["content"][0]["type"] not in ("thinking", "redacted_thinking")
+    kinds = [(message["role"], {block["type"] for block in message["content"]}) for message in messages]
+    asked = [at for at, (role, types) in enumerate(kinds) if role == "user" and "tool_result" not in types]
+    turn = kinds[asked[-1] + 1 :] if asked else kinds
+    thought = any(types & _THOUGHTS for role, types in turn if role == "assistant")
+    return not thought and any("tool_result" in types for _, types in turn)

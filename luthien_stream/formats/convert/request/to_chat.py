@@ -19,7 +19,7 @@ from luthien_stream.formats.convert.request.conversation import (
 )
 from luthien_stream.formats.convert.request.effort import level_of, never_thinks
 from luthien_stream.formats.convert.request.fields import unsupported
-from luthien_stream.formats.convert.request.ids import user_for
+from luthien_stream.formats.convert.request.ids import name_for, user_for
 from luthien_stream.formats.convert.request.images import file_fields, image_url
 from luthien_stream.formats.convert.request.tools import NO_ARGUMENTS, as_function, function_arguments
 from luthien_stream.formats.json import dump
@@ -39,7 +39,7 @@ def write_chat(conversation: Conversation, model: str) -> bytes:
         messages += (_assistant if by_assistant else _others)(list(run))
     body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
-        body["tools"] = [_tool(as_function(tool)) for tool in conversation.tools]
+        body["tools"] = [_tool(as_function(tool, FORMAT)) for tool in conversation.tools]
         _put(body, tool_choice=_choice(conversation), parallel_tool_calls=conversation.parallel)
     effort = conversation.effort
     _put(
@@ -136,7 +136,7 @@ def _block(part: Reasoning) -> dict[str, Any]:
 
 
 def _call(call: ToolUse) -> dict[str, Any]:
-    said = {"name": call.name, "arguments": function_arguments(call)}
+    said = {"name": name_for(FORMAT, call.name), "arguments": function_arguments(call)}
     return {"id": call.id, "type": "function", "function": said}
 
 
@@ -151,7 +151,7 @@ def _choice(conversation: Conversation) -> Any:
     if choice is None:
         return None
     if choice.mode == "tool":
-        return {"type": "function", "function": {"name": choice.name}}
+        return {"type": "function", "function": {"name": name_for(FORMAT, choice.name)}}
     return CHOICES[choice.mode]
 
 

@@ -19,10 +19,10 @@ from luthien_stream.formats.convert.request.conversation import (
 )
 from luthien_stream.formats.convert.request.effort import level_of, never_thinks
 from luthien_stream.formats.convert.request.fields import unsupported
-from luthien_stream.formats.convert.request.ids import id_for, user_for
+from luthien_stream.formats.convert.request.ids import id_for, name_for, user_for
 from luthien_stream.formats.convert.request.images import file_fields, image_url
 from luthien_stream.formats.convert.request.to_chat import ANSWER_NAME, CHOICES
-from luthien_stream.formats.convert.request.tools import NO_ARGUMENTS
+from luthien_stream.formats.convert.request.tools import NO_ARGUMENTS, called
 from luthien_stream.formats.json import dump
 
 FORMAT = "openai_responses"
@@ -115,10 +115,10 @@ def _reasoning(part: Reasoning) -> Iterator[dict[str, Any]]:
 
 
 def _use(use: ToolUse) -> dict[str, Any]:
-    id = id_for(FORMAT, use.id)
+    id, name = id_for(FORMAT, use.id), name_for(FORMAT, use.name)
     if use.kind == "custom":
-        return {"type": "custom_tool_call", "call_id": id, "name": use.name, "input": use.arguments}
-    return {"type": "function_call", "call_id": id, "name": use.name, "arguments": use.arguments.strip() or "{}"}
+        return {"type": "custom_tool_call", "call_id": id, "name": name, "input": use.arguments}
+    return {"type": "function_call", "call_id": id, "name": name, "arguments": use.arguments.strip() or "{}"}
 
 
 def _result(result: ToolResult, free: bool) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _result(result: ToolResult, free: bool) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    written: dict[str, Any] = {"type": tool.kind, "name": tool.name}
+    written: dict[str, Any] = {"type": tool.kind, "name": called(tool, FORMAT)}
     _put(written, description=tool.description or None)
     if tool.kind == "custom":
         _put(written, format=tool.grammar)
@@ -150,7 +150,7 @@ def _choice(conversation: Conversation) -> Any:
     if choice.mode != "tool":
         return CHOICES[choice.mode]
     kind = next((tool.kind for tool in conversation.tools if tool.name == choice.name), "function")
-    return {"type": kind, "name": choice.name}
+    return {"type": kind, "name": name_for(FORMAT, choice.name)}
 
 
 def _text_options(conversation: Conversation) -> dict[str, Any] | None:

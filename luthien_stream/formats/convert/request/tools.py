@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from luthien_stream.formats.convert.request.conversation import Tool, ToolUse
+from luthien_stream.formats.convert.request.ids import name_for
 from luthien_stream.formats.json import dump
 
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
@@ -31,18 +32,20 @@ _SHELL_SCHEMA = {
 _MAX_DEPTH = 64
 
 
-def as_function(tool: Tool) -> Tool:
-    """The tool as a function: one with free input gets a single argument for it."""
+def as_function(tool: Tool, format: str) -> Tool:
+    """The tool as a function of a provider: one with free input gets a single argument for it."""
     if tool.kind == "function":
-        return tool if not tool.namespace else replace(tool, name=called(tool))
+        return replace(tool, name=called(tool, format))
     if tool.kind == "local_shell":
         return Tool(LOCAL_SHELL, tool.path, "Runs a command on the user's machine.", _SHELL_SCHEMA)
-    return Tool(called(tool), tool.path, "\n\n".join(filter(None, (tool.description, _form(tool)))), _INPUT_SCHEMA)
+    return Tool(
+        called(tool, format), tool.path, "\n\n".join(filter(None, (tool.description, _form(tool)))), _INPUT_SCHEMA
+    )
 
 
-def called(tool: Tool) -> str:
-    """The name by which a provider without namespaces knows a tool."""
-    return grouped(tool.namespace, tool.name)
+def called(tool: Tool, format: str) -> str:
+    """The name by which a provider of this format knows a tool."""
+    return name_for(format, grouped(tool.namespace, tool.name))
 
 
 def grouped(namespace: str, name: str) -> str:

@@ -17,6 +17,7 @@ from tests.unit.formats.scenarios_chat import chunk
 _CALL: Any = {"id": "call_1", "type": "function", "function": {"name": "Bash", "arguments": '{"command": "ls"}'}}
 _BASH = ("tu_1", "Bash", '{"command": "ls"}')
 _REDACTED = block(1, {"type": "redacted_thinking", "data": "xx"})
+ADAPTIVE = {"type": "adaptive", "display": "summarized"}
 ANSWERS: dict[str, bytes] = {
     ANTHROPIC: message_of([begin(), *thinking(0, "hm ", "so"), *_REDACTED, *tool(2, *_BASH), *end("tool_use")]),
     CHAT: completion_of([chunk({"reasoning_content": "hm so"}), chunk(chat_call(0, **_CALL), "tool_calls")]),
@@ -98,7 +99,7 @@ def test_without_the_thoughts_anthropic_is_asked_for_none(client: str) -> None:
     """A client that lost them can go on: Anthropic refuses thinking where results come back without their thoughts."""
     asked = {"reasoning_effort": "high"} if client == CHAT else {"reasoning": {"effort": "high"}}
     answer = json.loads(begun(client, ANTHROPIC).body(ANSWERS[ANTHROPIC]))
-    assert sent(client, ANTHROPIC, second(client, answer, **asked))["thinking"] == {"type": "adaptive"}
+    assert sent(client, ANTHROPIC, second(client, answer, **asked))["thinking"] == ADAPTIVE
     if client == CHAT:
         del answer["choices"][0]["message"]["thinking_blocks"]
     else:
@@ -108,10 +109,22 @@ def test_without_the_thoughts_anthropic_is_asked_for_none(client: str) -> None:
     assert request["output_config"] == {"effort": "high"}
 
 
+def test_later_steps_of_a_turn_may_come_without_thoughts() -> None:
+    """A model that thinks once and calls twice is still asked to think."""
+    answer = json.loads(begun(CHAT, ANTHROPIC).body(ANSWERS[ANTHROPIC]))
+    request = second(CHAT, answer, reasoning_effort="high")
+    step: Any = [{"role": "assistant", "content": None, "tool_calls": [_CALL]}]
+    step += [{"role": "tool", "tool_call_id": "call_1", "content": "ok"}]
+    request["messages"] += step
+    assert sent(CHAT, ANTHROPIC, request)["thinking"] == ADAPTIVE
+    request["messages"] += [{"role": "assistant", "content": "Done."}, {"role": "user", "content": "Again."}, *step]
+    assert "thinking" not in sent(CHAT, ANTHROPIC, request)
+
+
 EFFORTS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
-    ("low", {"type": "adaptive"}, "claude-opus-4-6", {"output_config": {"effort": "low"}}),
-    ("minimal", {"type": "adaptive"}, "claude-opus-5-5", {"output_config": {"effort": "low"}}),
-    ("xhigh", {"type": "adaptive"}, "claude-newest", {"output_config": {"effort": "xhigh"}}),
+    ("low", ADAPTIVE, "claude-opus-4-6", {"output_config": {"effort": "low"}}),
+    ("minimal", ADAPTIVE, "claude-opus-5-5", {"output_config": {"effort": "low"}}),
+    ("xhigh", ADAPTIVE, "claude-newest", {"output_config": {"effort": "xhigh"}}),
     ("medium", {"type": "enabled", "budget_tokens": 8192}, "claude-sonnet-4-5-20250929", {}),
     ("high", {"type": "enabled", "budget_tokens": 16_000}, "claude-sonnet-4-20250514", {}),
     ("low", {"type": "enabled", "budget_tokens": 2048}, "some-other-model", {}),

@@ -9,6 +9,7 @@ import pytest
 
 from luthien_stream.formats.convert import Conversion
 from tests.unit.formats.convert.pairs import ANTHROPIC, CHAT, HELLO, RESPONSES, begun, data_of_frames, sent, streamed
+from tests.unit.formats.convert.scenarios_responses import call as function
 from tests.unit.formats.convert.scenarios_responses import custom, whole
 from tests.unit.formats.scenarios_anthropic import begin, end, tool
 from tests.unit.formats.scenarios_chat import DONE, call, chunk
@@ -161,3 +162,44 @@ def test_a_turn_of_the_system_may_count_for_one_turn(provider: str) -> None:
     assert "low" in (found.get("reasoning_effort"), found.get("reasoning", {}).get("effort"))
     later = sent(ANTHROPIC, provider, {**request, "messages": [user, passing, user]})
     assert "Now." not in json.dumps(later)
+
+
+LONG = "mcp__server__" + "x" * 80
+
+
+@pytest.mark.parametrize("name", [LONG, "files.read", "\u00fc"])
+@pytest.mark.parametrize(("client", "provider"), [(ANTHROPIC, CHAT), (ANTHROPIC, RESPONSES), (CHAT, ANTHROPIC)])
+def test_a_name_that_the_provider_takes_not_is_another_one_there(client: str, provider: str, name: str) -> None:
+    """The same one in tools, choices and earlier calls; the client sees its own."""
+    if client == ANTHROPIC:
+        tools: Any = [{"name": name, "input_schema": {"type": "object"}}]
+        more = {"tools": tools, "tool_choice": {"type": "tool", "name": name}}
+    else:
+        tools = [{"type": "function", "function": {"name": name}}]
+        more = {"tools": tools, "tool_choice": {"type": "function", "function": {"name": name}}}
+    conversion = Conversion(client, provider)
+    found = json.loads(conversion.request(json.dumps({**HELLO[client], **more}).encode(), "m"))
+    tool_ = found["tools"][0].get("function", found["tools"][0])
+    choice = found["tool_choice"].get("function", found["tool_choice"])
+    theirs = tool_["name"]
+    assert choice["name"] == theirs
+    assert len(theirs) <= 64 or (provider == ANTHROPIC and theirs == name)
+    assert theirs.replace("_", "").isalnum()
+    frames = {
+        ANTHROPIC: [begin(), *tool(0, "t", theirs, "{}"), *end("tool_use")],
+        CHAT: [
+            chunk(call(0, id="t", type="function", function={"name": theirs, "arguments": "{}"}), "tool_calls"),
+            DONE,
+        ],
+        RESPONSES: whole(function(0, "t", theirs, "{}"))[0],
+    }[provider]
+    assert json.dumps(name) in json.dumps(data_of_frames(streamed(conversion, frames)))
+
+
+def test_anthropic_knows_the_tools_of_earlier_calls() -> None:
+    """It refuses calls of tools that it does not know; none of them is offered."""
+    calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    messages = [{"role": "assistant", "tool_calls": calls}, {"role": "tool", "tool_call_id": "a", "content": "ok"}]
+    found = sent(CHAT, ANTHROPIC, {"model": "m", "messages": messages})
+    assert found["tools"] == [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
+    assert found["tool_choice"] == {"type": "none"}
