@@ -34,6 +34,8 @@ _ENDS: Mapping[FormatName, tuple[bytes, ...]] = {
         b"event: error",
         b'"type":"error"',
         b'"type": "error"',
+        b'"error":{',
+        b'"error": {',
     ),
 }
 """What the end of a whole stream has in it; without, it was cut, however politely the connection was closed."""
