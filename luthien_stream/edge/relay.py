@@ -26,6 +26,8 @@ _ENDS: Mapping[FormatName, tuple[bytes, ...]] = {
         b"event: error",
         b'"type":"error"',
         b'"type": "error"',
+        b'"error":{',
+        b'"error": {',
     ),
     "openai_chat": (b"[DONE]", b'"finish_reason":"', b'"finish_reason": "', b'"error":', b'"error" :'),
 }

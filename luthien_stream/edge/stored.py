@@ -117,26 +117,34 @@ class StoredResponses:
         asked, converted = call.asked, call.route.format != call.asked.format
         if (
             asked.format != FORMAT
+            or asked.plain
             or not (self.acting or converted)
             or not isinstance(call.final, ResponseCompleted)
             or asked.view.get("store") is False
         ):
             return
-        response = _response_in(call.closing)
-        if response is None:
+        try:
+            id, stored = self._of(call, converted)
+        except (ValueError, KeyError) as error:
+            log.warning("response_not_kept", call=call.id, error=type(error).__name__)
             return
+        await self._write(id, stored)
+
+    def _of(self, call: Call, converted: bool) -> tuple[str, Stored]:
+        """What is kept of a call, and its id. Raises `ValueError` and `KeyError` where its answer is no response."""
+        asked, response = call.asked, _response_in(call.closing)
         known, sent, native = fields(response), asked.sent or asked.view, not converted and call.head is not None
         stored = Stored(
             caller=self._directory.caller(asked.sender),
             call=call.id,
             previous=str(sent.get(_PREVIOUS) or ""),
             input=[asked.vault.mask(item) for item in added_by(sent)],
-            output=[bytes(item) for item in items(known.get("output", Raw(b"[]")))],
+            output=[bytes(item) for item in items(known["output"])],
             response=response,
             differs=call.made or not native,
             native=native,
         )
-        await self._write(str(parse(known["id"])), stored)
+        return str(parse(known["id"])), stored
 
     async def _write(self, id: str, stored: Stored) -> None:
         packed = zlib.compress(msgspec.msgpack.encode(stored), 1)
@@ -175,19 +183,16 @@ def added_by(view: View) -> list[bytes]:
     return [bytes(item) for item in items(raw)] if isinstance(said, list) and raw is not None else []
 
 
-def _response_in(frames: Sequence[bytes]) -> bytes | None:
-    """The whole response in a stream's last frames, or in a body."""
+def _response_in(frames: Sequence[bytes]) -> bytes:
+    """The whole response in a stream's last frames, or in a body. Raises `ValueError` where there is none."""
     for raw in reversed(frames):
-        data = raw if raw.lstrip().startswith(b"{") else data_of(raw)
-        try:
-            known = fields(data or b"")
-        except ValueError:
-            continue
-        if bytes(known.get("object", b"")) == b'"response"' and "id" in known:
-            return bytes(data or b"")
-        if "response" in known and "id" in fields(known["response"]):
+        data = (raw if raw.lstrip().startswith(b"{") else data_of(raw)) or b"{}"
+        known = fields(data)
+        if "output" in known:
+            return data
+        if "response" in known:
             return bytes(known["response"])
-    return None
+    raise ValueError("no response")
 
 
 def _name(id: str) -> str:

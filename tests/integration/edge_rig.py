@@ -30,7 +30,11 @@ from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.process import Worker
 from tests.wait import wait_until
 
-PATHS = {"anthropic_messages": "/v1/messages", "openai_chat": "/v1/chat/completions"}
+PATHS = {
+    "anthropic_messages": "/v1/messages",
+    "openai_chat": "/v1/chat/completions",
+    "openai_responses": "/v1/responses",
+}
 FORMATS = sorted(PATHS)
 KEY = "sk-client-canary-42"
 E = TypeVar("E", bound=log.LogEvent)
@@ -74,7 +78,7 @@ class Rig:
 
     async def ask(self, model: str, format: str = "anthropic_messages", *, stream: bool = True, **more: Any) -> Got:
         """Send a well-formed request; return all that comes back."""
-        body = more.pop("body", None) or request_body(model, stream=stream, **more.pop("fields", {}))
+        body = more.pop("body", None) or request_body(model, format, stream=stream, **more.pop("fields", {}))
         headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"} if format == "anthropic_messages" else {}
         headers = more.pop("headers", None) or headers or {"authorization": f"Bearer {KEY}"}
         return await self.send(
@@ -124,18 +128,19 @@ class Rig:
             for stream in self.bus.data.streams
             for entry in await self.bus.range(stream, START, count=1_000_000)
         ]
-        return b"\n".join([*parts, *(body.body for body in self.bus.data.bodies.values())])
+        kept = [*self.bus.data.bodies.values(), *self.bus.data.values.values()]
+        return b"\n".join([*parts, *(one.body for one in kept)])
 
 
-def request_body(model: str, *, stream: bool = True, **fields: Any) -> dict[str, Any]:
-    """A request that both formats take."""
-    return {
-        "model": model,
-        "max_tokens": 1000,
-        "messages": [{"role": "user", "content": "Hello there"}],
-        "stream": stream,
-        **fields,
-    }
+def request_body(
+    model: str, format: str = "anthropic_messages", *, stream: bool = True, **fields: Any
+) -> dict[str, Any]:
+    """A request of this format; the default is one that chat takes too."""
+    said = [{"role": "user", "content": "Hello there"}]
+    talk = {"input": said, "max_output_tokens": 1000}
+    if format != "openai_responses":
+        talk = {"messages": said, "max_tokens": 1000}
+    return {"model": model, **talk, "stream": stream, **fields}
 
 
 @asynccontextmanager
@@ -191,4 +196,5 @@ async def working(bus: Bus, pipeline: Pipeline | None) -> AsyncIterator[None]:
 
 def both_formats(url: str, **more: Any) -> Provider:
     """The fake provider as a passthrough provider."""
-    return Provider(base_url=url, format=("anthropic_messages", "openai_chat"), passthrough=True, **more)
+    formats: Any = tuple(FORMATS)
+    return Provider(base_url=url, format=formats, passthrough=True, **more)

@@ -43,9 +43,9 @@ async def test_no_credential_is_in_the_log(
     async with running(*policies) as rig:
         headers = {"authorization": f"Bearer {CANARY}", "cookie": f"session={CANARY}", "x-goog-api-key": CANARY}
         for model in ("text-3", "error-echo"):
-            body = request_body(model, **PLANTED, system=f"my key is {CANARY}") if format == "anthropic_messages" else (
-                request_body(model, **PLANTED)
-            )  # fmt: skip
+            body = request_body(model, format, **PLANTED)
+            if format != "openai_chat":
+                body["system" if format == "anthropic_messages" else "instructions"] = f"my key is {CANARY}"
             path = f"{PATHS[format]}?beta=true&api_key={CANARY}"
             got = await rig.send("POST", path, headers=headers, json=body)
             await wait_until(lambda call=got.call: rig.delivered(call))  # type: ignore[misc]
@@ -56,6 +56,39 @@ async def test_no_credential_is_in_the_log(
         assert got.body == seen.sent[0]
         assert CANARY.encode() not in await rig.dump()
         assert b"luthien-credential-" in await rig.dump()
+    told = capsys.readouterr()
+    assert CANARY not in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/messages/count_tokens"),
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/files"),
+        ("GET", "/v1/responses/resp_1"),
+        ("DELETE", "/v1/responses/resp_1"),
+    ],
+)
+async def test_no_credential_of_other_requests_is_in_the_log(
+    method: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor what would let somebody find out which it was."""
+    async with running() as rig:
+        headers = {"authorization": f"Bearer {CANARY}", "x-goog-api-key": CANARY, "x-stainless-retry-count": "0"}
+        body = {"model": "text-3", "input": "x", "messages": [{"role": "user", "content": "x"}], **PLANTED}
+        more = {"json": body} if method == "POST" else {}
+        got = await rig.send(method, f"{path}?api_key={CANARY}", headers=headers, **more)
+        await wait_until(lambda: rig.delivered(got.call))
+        assert rig.provider.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+        again = await rig.send("GET", f"/v1/calls/{got.call}/stream", headers=headers)
+        assert (again.status, CANARY.encode() in again.body) == (200, False)
+
+        async def known() -> bool:
+            return await rig.bus.get_value(f"call:{got.call}") is not None
+
+        await wait_until(known)
+        assert CANARY.encode() not in await rig.dump()
     told = capsys.readouterr()
     assert CANARY not in told.out + told.err
 
