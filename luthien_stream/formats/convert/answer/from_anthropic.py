@@ -158,7 +158,7 @@ class MessagesReader:
                 end = self._end or _Delta()
                 return (_ended(end.stop_reason, end.stop_sequence, self._usage),)
             case "error":
-                self._over = True
+                self._over, self._open = True, None
                 return (failure_of(0, frame.error),)
         self._notes.add("no_counterpart", f"{frame.type or 'An event without a type'} was dropped.")
         return ()

@@ -76,8 +76,9 @@ class ChatReader:
         if chunk.usage:
             self._usage = chunk.usage
         if chunk.error:
+            failed = () if self._over else (failure_of(0, chunk.error),)
             self._over = True
-            return (failure_of(0, chunk.error),)
+            return failed
         if not chunk.choices:
             if chunk.choices is None and not chunk.usage:
                 self._notes.add("no_counterpart", "An event that is no chunk was dropped.")

@@ -101,6 +101,8 @@ _REPEATS = frozenset(
     }
 )
 """Events that say again what others said."""
+_TEXT = "response.output_text.delta"
+_FIRST = ("response.created", "response.failed", "error")
 
 
 class ResponsesReader:
@@ -123,7 +125,7 @@ class ResponsesReader:
             frame = _read_fast(data)
         except (ValueError, RecursionError):
             frame = _read(data)
-        if frame.type == "response.output_text.delta" and frame.delta and not self._calls:
+        if frame.type == _TEXT and frame.delta and self._begun and not self._over and not self._calls:
             self._said.add(frame.output_index)
             return (Said(frame.delta),)
         return tuple(self._other(frame))
@@ -144,6 +146,8 @@ class ResponsesReader:
             return
         if self._over:
             raise ProtocolError(f"The provider sent {frame.type} after the end of its answer.")
+        if not self._begun and frame.type not in _FIRST:
+            raise ProtocolError(f"The provider sent {frame.type or 'an event'} before its response began.")
         match frame.type:
             case "response.created":
                 yield from self._begin(frame.response or _Response())

@@ -140,7 +140,7 @@ class Conversation(Struct, kw_only=True):
     verbosity: str | None = None
     user: str = ""
     tier: str | None = None
-    """auto, default, flex, priority or scale, as OpenAI spells it."""
+    """As OpenAI spells it: auto, default, flex, ..."""
     stream: bool = False
     cached: bool = False
     """The client marked what shall be cached, or named a cache."""

@@ -17,7 +17,7 @@ from luthien_stream.formats.convert.request.from_chat_messages import turn_of
 
 WORDS = {"stop": "stop", "tier": "service_tier", "top_k": "top_k"}
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-TIERS = ("auto", "default", "flex", "priority", "scale")
+TIERS = ("auto", "default", "flex", "priority", "scale", "fast")
 SHARED = ("metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier")
 _HINTS = ("model", "store", "prediction")
 _NOTHING = {

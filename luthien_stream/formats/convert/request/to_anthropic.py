@@ -45,7 +45,7 @@ def write_messages(conversation: Conversation, model: str) -> bytes:
     limit = conversation.limit if conversation.limit is not None else DEFAULT_LIMIT
     body: dict[str, Any] = {"model": model, "max_tokens": limit}
     if conversation.system:
-        body["system"] = [_text(text) for text in conversation.system]
+        body["system"] = [block for text in conversation.system for block in _blocks(Text(text))]
     body["messages"] = _messages(conversation.turns, model)
     tools = [as_function(tool, FORMAT) for tool in conversation.tools]
     if tools:
@@ -87,7 +87,8 @@ def _messages(turns: Sequence[Turn], model: str) -> list[dict[str, Any]]:
             late.extend(turn.parts)
             continue
         role = "assistant" if turn.role == "assistant" else "user"
-        blocks = [block for part in turn.parts for block in _blocks(part)]
+        parts = _as_reminder(turn) if turn.role == "system" else turn.parts
+        blocks = [block for part in parts for block in _blocks(part)]
         if messages and messages[-1]["role"] == role:
             messages[-1]["content"] += blocks
         elif blocks:
@@ -98,6 +99,12 @@ def _messages(turns: Sequence[Turn], model: str) -> list[dict[str, Any]]:
     if messages and turns[-1].role == "assistant" and messages[-1]["role"] == "assistant":
         raise unsupported(turns[-1].path, "an answer as the last message: Anthropic would continue it")
     return messages
+
+
+def _as_reminder(turn: Turn) -> list[Part]:
+    """What the system says, in the user's turn: in the tags that Claude takes for words that are not the user's."""
+    text = "\n".join(part.text for part in turn.parts if isinstance(part, Text))
+    return [Text(f"<system-reminder>\n{text}\n</system-reminder>")]
 
 
 def _close(messages: list[dict[str, Any]], late: list[Part]) -> None:
@@ -114,7 +121,8 @@ def _place(block: dict[str, Any]) -> int:
 def _blocks(part: Part) -> list[dict[str, Any]]:
     match part:
         case Text():
-            return [_text(part.text)]
+            # Anthropic refuses texts of white space alone.
+            return [] if not part.text or part.text.isspace() else [_text(part.text)]
         case Image():
             return [_image(part)]
         case Document():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,14 +30,6 @@ BODIES: dict[tuple[str, str], bytes] = {
     if provider != RESPONSES and name not in BESIDE
 } | {(RESPONSES, name): json.dumps(body).encode() for name, (_, body) in ANSWERS.items()}
 WAYS = [(client, provider, name) for provider, name in STREAMS for client in FORMATS if client != provider]
-
-
-@pytest.fixture(scope="module")
-def convert_judges() -> Iterator[ConvertJudges]:
-    """The vendors' clients."""
-    judges = ConvertJudges()
-    yield judges
-    judges.close()
 
 
 @pytest.mark.parametrize(("client", "provider", "name"), WAYS)

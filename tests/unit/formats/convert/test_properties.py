@@ -39,7 +39,7 @@ FRAMES: dict[str, list[list[bytes]]] = {
     CHAT: list(CHATS.values()),
     RESPONSES: [frames for frames, _ in ANSWERS.values()],
 }
-texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.strip)
 arguments = st.dictionaries(texts, st.none() | st.booleans() | st.integers() | texts | st.lists(texts), max_size=3)
 said = st.lists(st.one_of(texts.map(lambda text: {"type": "text", "text": text}), st.just(PNG[ANTHROPIC])), min_size=1)
 
@@ -176,7 +176,8 @@ def test_what_is_kept_has_a_bound(client: str, provider: str, monkeypatch: pytes
         RESPONSES: sse("response.reasoning_text.delta", delta="aaaa"),
     }[provider]
     start = sse("content_block_start", index=0, content_block={"type": "thinking"})
-    head = [MESSAGES["text"][0], start] if provider == ANTHROPIC else []
+    heads = {ANTHROPIC: [MESSAGES["text"][0], start], RESPONSES: ANSWERS["text"][0][:1]}
+    head = heads.get(provider, [])
     frames = [*head, *[delta] * 100]
     if client == ANTHROPIC:
         assert len(streamed(begun(client, provider), frames)) > 100

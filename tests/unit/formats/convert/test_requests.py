@@ -143,11 +143,12 @@ LATER: dict[str, Any] = {
 
 @pytest.mark.parametrize("client", LATER)
 def test_a_later_word_of_the_system_keeps_its_place(client: str) -> None:
-    """As a turn of the system where the model takes one, else as the user's text."""
+    """As a turn of the system where the model takes one, else marked in the user's."""
     block = {"type": "text", "text": "Be loud."}
     request = {"model": "m", **LATER[client]}
     assert sent(client, ANTHROPIC, request)["messages"][1] == {"role": "system", "content": [block]}
-    assert sent(client, ANTHROPIC, request, "claude-opus-4-5-20251101")["messages"][0]["content"][1] == block
+    older = sent(client, ANTHROPIC, request, "claude-opus-4-5-20251101")["messages"]
+    assert older[0]["content"][1]["text"] == "<system-reminder>\nBe loud.\n</system-reminder>"
     others = sent(client, CHAT if client == RESPONSES else RESPONSES, request)
     turns = others.get("messages") or others["input"]
     assert turns[1]["role"] in ("system", "developer")
@@ -175,3 +176,11 @@ def test_an_open_schema_is_not_called_strict(provider: str) -> None:
 def test_a_small_bound_is_the_least_that_responses_take() -> None:
     """Claude Code asks for one token to see if it may."""
     assert sent(ANTHROPIC, RESPONSES, HELLO[ANTHROPIC] | {"max_tokens": 1})["max_output_tokens"] == 16
+
+
+@pytest.mark.parametrize("client", [CHAT, RESPONSES])
+def test_anthropic_is_sent_no_text_of_white_space(client: str) -> None:
+    """It refuses them, and there is nothing in them."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": " \n"}, {"role": "user", "content": ""}]
+    found = sent(client, ANTHROPIC, {"model": "m", "messages" if client == CHAT else "input": turns})
+    assert found["messages"] == [{"role": "user", "content": [{"type": "text", "text": "a"}]}]
