@@ -91,6 +91,18 @@ events = st.fixed_dictionaries(
 frames = events.map(lambda event: b"data: %b\n\n" % json.dumps(event).encode())
 
 
+def readable(found: list[bytes], sees: Kinds) -> bool:
+    """False if the decoder refuses the stream; if it does not, the framer has no reason to."""
+    decoder = RESPONSES.decoder(sees)
+    try:
+        for raw in found:
+            decoder.frame(raw)
+        decoder.close()
+    except ProtocolError:
+        return False
+    return True
+
+
 def sound(found: list[bytes]) -> list[str]:
     """What is wrong with frames of our own making; what the provider did itself does not count."""
     return [rule for rule in checked(RESPONSES, found) if rule in ("after_end", "second_start")]
@@ -116,9 +128,12 @@ def test_bytes_are_read_or_refused(pieces: list[bytes], sees: Kinds) -> None:
 @given(st.lists(frames, max_size=8), st.sampled_from(sorted(POLICIES)), st.sampled_from(SEES))
 def test_events_in_any_order_are_read_or_refused(found: list[bytes], policy: str, sees: Kinds) -> None:
     """Each event alone may be right: items that never began, contents that end twice, two ends."""
+    found = [sse("response.created", response=HEAD), *found]
+    if not readable(found, sees):
+        return
     try:
-        run = through(RESPONSES, [sse("response.created", response=HEAD), *found], POLICIES[policy], sees)
-    except (ProtocolError, FrameError):
+        run = through(RESPONSES, found, POLICIES[policy], sees)
+    except FrameError:
         return
     assert sound(run.frames) == []
 
@@ -128,8 +143,13 @@ def test_events_in_any_order_are_read_or_refused(found: list[bytes], policy: str
 def test_what_policies_did_not_pass_does_not_leave(found: list[bytes]) -> None:
     """No repeat, of whatever event, carries a text round a policy that changes all texts."""
     begun = [*answer(text(0, "a"))[:-1], *found]
+    if not readable(begun, ALL):
+        return
     try:
         run = through(RESPONSES, begun, each_text(lambda piece: "#" * len(piece)))
+    except FrameError:
+        return
+    try:
         out = through(RESPONSES, run.frames)
     except (ProtocolError, FrameError):
         return
