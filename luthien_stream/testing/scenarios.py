@@ -62,7 +62,7 @@ def parse(model: str) -> Scenario:
 def wish_of(request: Mapping[str, Any]) -> Wish:
     """Read what an answer depends on out of a parsed request of any format."""
     said = result = ""
-    for message in _turns(request.get("messages") or request.get("input")):
+    for message in _turns(request.get("input") or request.get("messages")):
         for kind, text in _texts(message):
             said, result = (said, text) if kind == "tool_result" else (text, "")
     tools: Sequence[Any] = request.get("tools") or ({},)

@@ -45,7 +45,11 @@ class Gateway:
             "admin": {"listen": f"127.0.0.1:{free_port()}"},
             "providers": {
                 "claude": {"base_url": provider, "format": "anthropic_messages", "passthrough": True},
-                "gpt": {"base_url": f"{provider}/v1", "format": "openai_chat", "passthrough": True},
+                "gpt": {
+                    "base_url": f"{provider}/v1",
+                    "format": ["openai_chat", "openai_responses"],
+                    "passthrough": True,
+                },
             },
             "pipeline": list(pipeline),
             **keys,

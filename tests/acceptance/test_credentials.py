@@ -33,7 +33,7 @@ CONTROL = "no-secret-0123456789abcdef"
 """Said by every client, and kept everywhere: what looks for canaries finds this."""
 ALL = (CONTROL, PAID, OURS, TEAM, WRONG, *HEADERS.values(), *PLANTED.values())
 AUTH = {"mode": "both", "keys": [{"key": TEAM, "name": "team"}]}
-BOTH = tuple(PATHS)
+EVERY = tuple(PATHS)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def providers(url: str) -> dict[str, Any]:
     paid = {"base_url": url, "format": "anthropic_messages", "api_key": PAID, "headers": {"x-ours": OURS}}
     return {
         "claude": {"base_url": url, "format": "anthropic_messages", "passthrough": True},
-        "gpt": {"base_url": f"{url}/v1", "format": "openai_chat", "passthrough": True},
+        "gpt": {"base_url": f"{url}/v1", "format": ["openai_chat", "openai_responses"], "passthrough": True},
         "paid": paid,
     }
 
@@ -77,16 +77,16 @@ async def send(http: aiohttp.ClientSession, gateway: Gateway, format: str, asked
 
 async def use_it(http: aiohttp.ClientSession, gateway: Gateway, provider: FakeProvider) -> int:
     """Answers and errors, small and large, streamed and not. Return how many calls that made."""
-    prefixes = dict(zip(BOTH, ("claude", "gpt"), strict=True))
+    prefixes = dict(zip(EVERY, ("claude", "gpt", "gpt"), strict=True))
     scenarios = [(model, stream) for model in ("text-5", "echo", "error-echo") for stream in (True, False)]
-    for format in BOTH:
+    for format in EVERY:
         for model, stream in scenarios:
             asked = request(f"{prefixes[format]}/{model}", stream=stream)
             got = await send(http, gateway, format, asked)
             check_wire(got, provider, asked, model)
         large = request(f"{prefixes[format]}/text-5", stream=True, said="long " * 20_000)
         await send(http, gateway, format, large)
-    return len(BOTH) * (len(scenarios) + 1)
+    return len(EVERY) * (len(scenarios) + 1)
 
 
 def check_wire(got: Received, provider: FakeProvider, asked: dict[str, Any], model: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anthropic
+import httpx2
 import openai
 import pytest
 import pytest_asyncio
@@ -137,6 +139,42 @@ async def test_openai_tool_calls_pass_or_are_denied(gpt: openai.AsyncOpenAI) -> 
             assert choice.message.content
 
 
+async def test_openai_responses_are_edited_streamed_or_not(gpt: openai.AsyncOpenAI) -> None:
+    """A policy's edit is in every place that the SDK reads an answer from."""
+    whole = await gpt.responses.create(model="gpt/text-20", input="hello")
+    async with gpt.responses.stream(model="gpt/text-20", input="hello") as stream:
+        events = [event async for event in stream]
+        final = await stream.get_final_response()
+    said = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    done = [event.text for event in events if event.type == "response.output_text.done"]
+    assert "<<swapped>>" in said
+    assert "alpha 0 bravo" not in said
+    assert [said] == done == [final.output_text] == [whole.output_text]
+    assert final.usage is not None
+    assert final.usage.output_tokens > 0
+    numbers = [event.sequence_number for event in events]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_openai_responses_call_tools_or_are_denied(gpt: openai.AsyncOpenAI) -> None:
+    """An allowed call arrives whole, streamed and not; a denied one becomes text; what came may be sent back."""
+    for name in (WEATHER, "delete_files"):
+        tools: list[openai.types.responses.ToolParam] = [
+            {"type": "function", "name": name, "parameters": SCHEMA, "strict": False}
+        ]
+        async with gpt.responses.stream(model="gpt/tools", input="go", tools=tools) as stream:
+            streamed = await stream.get_final_response()
+        whole = await gpt.responses.create(model="gpt/tools", input="go", tools=tools)
+        for answer in (streamed, whole):
+            calls = [item for item in answer.output if item.type == "function_call"]
+            assert [call.name for call in calls] == ([WEATHER] if name == WEATHER else [])
+            assert answer.output_text
+            items: list[Any] = [{"role": "user", "content": "go"}, *(item.to_dict() for item in whole.output)]
+            items += [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"} for call in calls]
+            more = await gpt.responses.create(model="gpt/tools", input=items, tools=tools)
+            assert ("sunny" in more.output_text) == bool(calls)
+
+
 async def test_provider_errors_reach_the_sdks_unchanged(
     claude: anthropic.AsyncAnthropic, gpt: openai.AsyncOpenAI
 ) -> None:
@@ -149,6 +187,14 @@ async def test_provider_errors_reach_the_sdks_unchanged(
     with pytest.raises(openai.InternalServerError) as failed:
         await gpt.chat.completions.create(model="gpt/error-500", messages=[{"role": "user", "content": "hello"}])
     assert failed.value.response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("model", ["cut-5", "reset-5", "error-frame-5"])
+async def test_a_stream_of_a_response_that_breaks_raises_in_the_sdk(gpt: openai.AsyncOpenAI, model: str) -> None:
+    """A cut answer is never taken for a complete one."""
+    with pytest.raises((openai.APIError, httpx2.RemoteProtocolError)):
+        async for _ in await gpt.responses.create(model=f"gpt/{model}", input="hello", stream=True):
+            pass
 
 
 @pytest.mark.parametrize("model", ["cut-5", "reset-5", "error-frame-5"])

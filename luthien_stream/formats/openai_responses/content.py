@@ -102,7 +102,7 @@ class Contents(Order):
             self._out.put(raw, self._numbers)
         if isinstance(event, Text) and event.edited:
             last = _saying(last, event.text)
-        elif self._kind not in _DELTA_OF and isinstance(event, Opaque):
+        elif self._kind not in _DELTA_OF and (frame := frame_in(last)) is not None and frame.type == CONTENT_DONE:
             self._content = inside(last, "part")
         self._out.put(last, self._numbers)
         if not self._numbers and self._kind == "text":

@@ -19,6 +19,7 @@ from luthien_stream.formats.openai_responses.items import (
     TOOLS,
     call_of,
     read_item,
+    words,
 )
 from luthien_stream.formats.openai_responses.message import Items, MessageDecoder, Opened
 from luthien_stream.formats.openai_responses.repeats import Repeats
@@ -152,6 +153,7 @@ class StreamDecoder(MessageDecoder):
     def _inside(self, frame: Frame, raw: bytes, item: Opened) -> Items:
         if item.flow == "pass":
             if frame.type == ITEM_DONE:
+                inside(raw, "item")
                 self._item = None
             return [raw]
         if frame.type == ITEM_DONE:
@@ -177,6 +179,8 @@ class StreamDecoder(MessageDecoder):
         self._keep(len(done))
         if item.flow == "gather":
             return self._whole(raw, done, item)
+        if item.flow == "text":
+            words(done)  # the framer reads them
         if item.flow == "thinking" and item.index in self.thoughts:
             self.closings[item.index] = (*self._held.frames, raw)
         elif not item.spoke and item.contents <= 1:

@@ -77,11 +77,18 @@ def with_output(response: bytes, released: list[bytes], changed: bool, silent: b
     Some providers do not repeat in the end what they streamed: `silent` is True if that is what an empty output means.
     """
     said = output_of(response)
-    if (silent and not said) or (not changed and same(said, released)):
+    if (silent and not said) or (not changed and _agree(said, released)):
         return response
     known = {**fields(response), "output": Raw(dump([Raw(one) for one in released]))}
     known.pop("output_text", None)
     return dump(known)
+
+
+def _agree(said: list[bytes], released: list[bytes]) -> bool:
+    try:
+        return same(said, released)
+    except ProtocolError:
+        return False
 
 
 def with_reason(response: bytes, reason: StopReason) -> bytes:

@@ -120,9 +120,9 @@ class MessageDecoder(Source):
         return self._spoken(Text(frame.delta, item.part, kind == "refusal"), raw, item)
 
     def _content_done(self, raw: bytes, item: Opened) -> Items:
-        type, text = read_content(inside(raw, "part"))
+        _, text = read_content(inside(raw, "part"))
         part, item.closing = item.part, True
-        if part is not None and type not in CONTENT and not item.spoke:
+        if part is not None and part.kind not in CONTENT.values():
             return self._spoken(Opaque(part.kind, part, False), raw, item)
         item.unsaid = item.unsaid or (bool(text) and not item.spoke)
         self._held.add(raw)

@@ -284,6 +284,7 @@ SCENARIOS: dict[str, list[bytes]] = {
             content(0, 0, "a"),
             [
                 about(0, "content_part.added", item_id="msg_0", content_index=1, part={"type": "output_audio"}),
+                about(0, "output_audio.delta", item_id="msg_0", content_index=1, delta="x"),
                 about(
                     0,
                     "content_part.done",

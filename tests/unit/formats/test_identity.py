@@ -13,7 +13,19 @@ from luthien_stream.events.answer import ALL, Kinds, Text, ToolCall
 from luthien_stream.formats.errors import FrameError
 from tests.unit.formats import scenarios_anthropic as messages
 from tests.unit.formats import scenarios_chat as chats
-from tests.unit.formats.drive import CHAT, CUTS, MESSAGES, POLICIES, STREAMS, checked, cut, dropping_text, through
+from tests.unit.formats import scenarios_responses as responses
+from tests.unit.formats.drive import (
+    CHAT,
+    CUTS,
+    MESSAGES,
+    POLICIES,
+    RESPONSES,
+    STREAMS,
+    checked,
+    cut,
+    dropping_text,
+    through,
+)
 from tests.unit.formats.scenarios_anthropic import PING, SCENARIOS, begin, sse, text
 from tests.unit.formats.scenarios_chat import DONE, ROLE
 from tests.unit.formats.scenarios_chat import text as content
@@ -140,6 +152,15 @@ anthropic_blocks = st.one_of(
     st.builds(lambda call: lambda i: messages.tool(i, call[0], call[1], *call[2]), calls),
     st.builds(lambda said: lambda i: messages.block(i, {"type": "new_block", "x": said}), pieces),
 )
+response_items = st.one_of(
+    st.builds(lambda said: lambda i: responses.text(i, *said), pieces),
+    st.builds(lambda said: lambda i: responses.text(i, "x", *said, refusal=True), pieces),
+    st.builds(lambda said: lambda i: responses.reasoning(i, *[tuple(said)] * (len(said) % 3)), pieces),
+    st.builds(lambda call: lambda i: responses.function(i, call[0], call[1], *call[2]), calls),
+    st.builds(lambda call: lambda i: responses.custom(i, call[0], call[1], *call[2]), calls),
+    st.builds(lambda said: lambda i: responses.other(i, "new_item", x=said), pieces),
+    st.builds(lambda: lambda i: responses.annotated(i, "a", "b")),
+)
 
 
 @st.composite
@@ -179,10 +200,34 @@ def test_any_chat_passes(frames: list[bytes], sees: str) -> None:
     assert through(CHAT, frames, sees=SEES[sees]).frames == frames
 
 
-@given(st.one_of(message_streams(), chat_streams()), st.sampled_from(sorted(POLICIES)), st.integers(0, 12))
+@st.composite
+def response_streams(draw: st.DrawFn) -> list[bytes]:
+    """Any order of items, with keepalives, comments and unknown events anywhere."""
+    found = draw(st.lists(response_items, max_size=4))
+    groups = [event for index, make in enumerate(found) for event in make(index)]
+    for at in draw(st.lists(st.integers(0, 30), max_size=4)):
+        groups.insert(min(at, len(groups)), draw(st.sampled_from([responses.KEEPALIVE, responses.UNKNOWN])))
+    frames = responses.answer(groups, repeat=draw(st.booleans()))
+    for at in draw(st.lists(st.integers(0, 30), max_size=2)):
+        frames.insert(min(at, len(frames)), b": x\n\n")
+    return frames
+
+
+@given(response_streams(), st.sampled_from(sorted(SEES)))
+def test_any_response_passes(frames: list[bytes], sees: str) -> None:
+    """Untouched is the same bytes."""
+    assert through(RESPONSES, frames, sees=SEES[sees]).frames == frames
+
+
+@given(
+    st.one_of(message_streams(), chat_streams(), response_streams()),
+    st.sampled_from(sorted(POLICIES)),
+    st.integers(0, 12),
+)
 def test_any_prefix_gives_a_prefix(frames: list[bytes], policy: str, k: int) -> None:
     """What left does not change with what comes, for any stream."""
-    lens = MESSAGES if frames and any(b"message_stop" in raw for raw in frames) else CHAT
+    lens = MESSAGES if any(b"message_stop" in raw for raw in frames) else CHAT
+    lens = RESPONSES if any(b"response.created" in raw for raw in frames) else lens
     try:
         whole = through(lens, frames, POLICIES[policy], closed=False).frames
     except FrameError:
