@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 CHANGED = ("alpha", "OMEGA")
 """What the changing pipeline replaces."""
+DENIED = "delete_files"
+"""A tool that it denies."""
+NOTHING = "(nothing)"
 
 
 def check(scenario: str, pipeline: str, direct: Any, got: Any) -> None:
@@ -15,15 +19,33 @@ def check(scenario: str, pipeline: str, direct: Any, got: Any) -> None:
         assert "raised" in direct, direct
         assert "raised" in got, "a cut answer was taken for a whole one"
     elif pipeline != "changing":
-        assert got == direct
+        same(direct, got)
     elif "denied tools" in scenario:
         check_denied(direct, got)
     elif "sha256" in direct:
-        assert (got["status"], got["headers"]) == (direct["status"], direct["headers"])
+        same(direct["headers"], got["headers"])
     elif "final" in direct:
-        assert got.get("final", got) == replaced(direct["final"])
+        same(replaced(direct["final"]), got.get("final", got))
     else:
-        assert got == direct
+        same(direct, got)
+
+
+def same(expected: Any, got: Any) -> None:
+    """Raises `AssertionError` with every difference."""
+    found = list(differences("", expected, got))
+    assert not found, "\n".join(found[:20])
+
+
+def differences(path: str, expected: Any, got: Any) -> Iterator[str]:
+    """Where two reports differ."""
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for name in sorted(expected.keys() | got.keys()):
+            yield from differences(f"{path}.{name}", expected.get(name, NOTHING), got.get(name, NOTHING))
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        for number, (left, right) in enumerate(zip(expected, got, strict=True)):
+            yield from differences(f"{path}[{number}]", left, right)
+    elif expected != got:
+        yield f"{path}: at the provider {expected!r:.300}, through the gateway {got!r:.300}"
 
 
 def replaced(value: Any) -> Any:
@@ -39,9 +61,6 @@ def check_denied(direct: Any, got: Any) -> None:
     first, second = got["final"]
     assert reasons(first) & {"end_turn", "stop", "completed"}
     assert reasons(second)
-
-
-DENIED = "delete_files"
 
 
 def reasons(answer: Any) -> set[str]:
