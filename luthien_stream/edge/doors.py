@@ -9,6 +9,7 @@ from luthien_stream.edge.refusals import OptionClosed, ThreadClosed
 SERVED = (
     "POST /v1/chat/completions",
     "POST /v1/messages",
+    "POST /v1/responses",
     "GET /v1/models",
     "GET /v1/models/{id}",
     "GET /setup",

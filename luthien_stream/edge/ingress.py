@@ -124,8 +124,6 @@ def _parsed(lens: Lens, body: bytes) -> Request:
         raise RequestInvalid(str(error)) from error
     if not isinstance(view.get("model"), str) or not view.model:
         raise RequestInvalid("`model` is missing: it must be the name of a model")
-    if not isinstance(view.get("messages"), list):
-        raise RequestInvalid("`messages` must be a list")
     if not isinstance(view.get("stream"), bool | None):
         raise RequestInvalid("`stream` must be true or false")
     return view

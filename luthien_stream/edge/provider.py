@@ -27,6 +27,16 @@ BODY_BYTES = 64 << 20
 _ENDS: Mapping[FormatName, tuple[bytes, ...]] = {
     "anthropic_messages": (b'"message_stop"', b"event: error", b'"type":"error"', b'"type": "error"'),
     "openai_chat": (b"[DONE]", b'"finish_reason":"', b'"finish_reason": "', b'"error":', b'"error" :'),
+    "openai_responses": (
+        b'"response.completed"',
+        b'"response.incomplete"',
+        b'"response.failed"',
+        b"event: error",
+        b'"type":"error"',
+        b'"type": "error"',
+        b'"error":{',
+        b'"error": {',
+    ),
 }
 """What the end of a whole stream has in it; without, it was cut, however politely the connection was closed."""
 _LAST_FRAMES = 3

@@ -13,10 +13,14 @@ from luthien_stream.errors import ConfigError
 
 DEMO = "demo"
 DEMO_MODELS = ("demo/echo", "demo/story", "demo/agent")
-DEMO_PROVIDER = Provider(base_url="", format=("openai_chat", "anthropic_messages"), passthrough=True)
+DEMO_PROVIDER = Provider(
+    base_url="", format=("openai_chat", "anthropic_messages", "openai_responses"), passthrough=True
+)
 PUBLIC = {
     "anthropic": Provider(base_url="https://api.anthropic.com", format="anthropic_messages", passthrough=True),
-    "openai": Provider(base_url="https://api.openai.com/v1", format="openai_chat", passthrough=True),
+    "openai": Provider(
+        base_url="https://api.openai.com/v1", format=("openai_chat", "openai_responses"), passthrough=True
+    ),
 }
 """The providers where none is configured."""
 

@@ -37,6 +37,7 @@ class Server:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/responses", self._responses)
         app.router.add_get("/v1/models", self._list_models, allow_head=False)
         app.router.add_get("/v1/models/{id:.+}", self._show_model, allow_head=False)
         app.router.add_get("/", self._hello)
@@ -71,6 +72,9 @@ class Server:
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         return await self._edge.answer(request, "anthropic_messages")
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._edge.answer(request, "openai_responses")
 
     async def _list_models(self, request: web.Request) -> web.StreamResponse:
         format = wire.format_of(request.path, _names(request))

@@ -62,4 +62,4 @@ def format_of(path: str, headers: Iterable[str]) -> FormatName:
     """The dialect of a client that asks for any path."""
     if path.startswith("/v1/messages") or "anthropic-version" in headers:
         return "anthropic_messages"
-    return "openai_chat"
+    return "openai_responses" if path.startswith("/v1/responses") else "openai_chat"

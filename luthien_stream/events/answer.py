@@ -11,7 +11,9 @@ import msgspec
 from msgspec import Struct
 
 StopReason = Literal["stop", "length", "tool_calls", "content_filter", "pause", "error", "cut"]
-ToolKind = Literal["function", "custom", "shell", "local_shell", "apply_patch", "computer", "legacy"]
+ToolKind = Literal[
+    "function", "custom", "shell", "local_shell", "apply_patch", "computer", "tool_search", "mcp_approval", "legacy"
+]
 
 
 class Part(Struct, frozen=True):

@@ -11,15 +11,24 @@ from typing import Any
 from luthien_stream import __version__
 
 JSON = "application/json"
-_MESSAGES = {
+_MODEL = {"type": "string", "description": "Routed by `models:` of the configuration; `provider/model` names one."}
+_MESSAGES: dict[str, Any] = {
     "type": "object",
     "required": ["model", "messages"],
     "properties": {
-        "model": {
-            "type": "string",
-            "description": "Routed by `models:` of the configuration; `provider/model` names one.",
-        },
+        "model": _MODEL,
         "messages": {"type": "array", "items": {"type": "object"}},
+        "stream": {"type": "boolean", "default": False},
+    },
+    "additionalProperties": True,
+}
+_RESPONSES: dict[str, Any] = {
+    "type": "object",
+    "required": ["model"],
+    "properties": {
+        "model": _MODEL,
+        "input": {"type": ["string", "array", "null"], "items": {"type": "object"}},
+        "instructions": {"type": ["string", "null"]},
         "stream": {"type": "boolean", "default": False},
     },
     "additionalProperties": True,
@@ -53,6 +62,7 @@ def openapi() -> dict[str, Any]:
         "paths": {
             "/v1/messages": {"post": _completion("Anthropic Messages", "AnthropicError")},
             "/v1/chat/completions": {"post": _completion("OpenAI Chat Completions", "OpenAIError")},
+            "/v1/responses": {"post": _completion("OpenAI Responses", "OpenAIError", _RESPONSES)},
             "/v1/models": {"get": _models("The models that the gateway routes")},
             "/v1/models/{id}": {"get": {**_models("One model"), "parameters": [_ID]}},
             "/setup": {"get": _setup("What to set for every client: a list as text, everything as JSON.")},
@@ -71,7 +81,7 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _completion(format_name: str, error: str) -> dict[str, Any]:
+def _completion(format_name: str, error: str, body: dict[str, Any] = _MESSAGES) -> dict[str, Any]:
     text = f"{format_name}: what no policy changes passes byte for byte, unknown fields, headers and query included."
     good = {
         "description": "The answer, streamed or not as the request asks. A refusal by a policy is an answer too.",
@@ -85,7 +95,7 @@ def _completion(format_name: str, error: str) -> dict[str, Any]:
     return {
         "summary": format_name,
         "description": text,
-        "requestBody": {"required": True, "content": {JSON: {"schema": _MESSAGES}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
         "responses": {"200": good, **bad},
     }
 

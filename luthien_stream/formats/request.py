@@ -19,7 +19,10 @@ from luthien_stream.formats.json import DROP, Path, dump, edit, fields, items, p
 
 
 class RequestView(ABC):
-    """What both formats share. Reading raises `RequestError`, an impossible edit `EditError`."""
+    """What all formats share. Reading raises `RequestError`, an impossible edit `EditError`."""
+
+    _talk = "messages"
+    """The field with the conversation."""
 
     def __init__(self, body: bytes, known: dict[str, Raw] | None = None) -> None:
         self._original = body
@@ -96,12 +99,16 @@ class RequestView(ABC):
     @cached_property
     def _turns(self) -> list[dict[str, Any]]:
         """The messages as they are on the wire."""
-        return list(self.get("messages"))
+        return list(self.get(self._talk))
 
     @cached_property
     def _newest(self) -> int:
         """The position behind the last assistant turn."""
-        return max((i + 1 for i, turn in enumerate(self._turns) if turn.get("role") == "assistant"), default=0)
+        return max((i + 1 for i, turn in enumerate(self._turns) if self._is_models(turn)), default=0)
+
+    def _is_models(self, turn: dict[str, Any]) -> bool:
+        """True for a turn that the model made."""
+        return turn.get("role") == "assistant"
 
     @cached_property
     def _parts(self) -> tuple[RequestPart, ...]:
@@ -164,6 +171,8 @@ class RequestView(ABC):
 
     def _without(self, path: Path) -> Self:
         """A request without the item that holds what is at a path, and without what that leaves empty."""
+        if path == (self._talk,):
+            raise EditError("The only message of a request cannot be dropped.")
         if len(path) == 1 or path[-1] == "reasoning_content":
             return self._with(path, DROP)
         message = fields(self._raw(path[:2])) if path[0] == "messages" else {}
@@ -173,8 +182,6 @@ class RequestView(ABC):
             return self._with(path, DROP)
         holder = path[:-1]
         alone = isinstance(path[-1], int) and len(items(self._raw(holder))) == 1
-        if alone and holder == ("messages",):
-            raise EditError("The only message of a request cannot be dropped.")
         if alone or not isinstance(path[-1], int):
             return self._without(holder)
         return self._with(path, DROP)
@@ -200,6 +207,10 @@ class RequestView(ABC):
             raise RequestError("`model` must not be empty.", "model")
         self._typed("stream", bool, "true or false")
         self._typed("tools", list, "an array")
+        self._check_talk()
+
+    def _check_talk(self) -> None:
+        """Refuse a conversation that cannot be shown to policies."""
         messages = self._typed("messages", list, "an array of messages", needed=True)
         if not messages:
             raise RequestError("`messages` must have at least one message.", "messages")

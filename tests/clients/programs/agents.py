@@ -13,7 +13,7 @@ from reporting import main
 
 HELLO = "Hello there"
 ORDER = 'use %s {"command": "%s", "description": "Do it"}'
-NO_FRILLS = ["--no-git", "--no-check-update", "--analytics-disable", "--no-show-model-warnings", "--no-show-release-notes"]
+NO_FRILLS = ["--no-git", "--no-check-update", "--analytics-disable", "--no-show-model-warnings"]
 CLIENT = os.environ["CLIENT"]
 
 

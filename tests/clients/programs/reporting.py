@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-OWN_HEADERS = ("x-luthien-call-id", "x-accel-buffering", "date", "server", "transfer-encoding", "content-length", "connection")
+OWN_HEADERS = {"x-luthien-call-id", "x-accel-buffering", "date", "server"}
+OWN_HEADERS |= {"transfer-encoding", "content-length", "connection"}
 """Headers in which a gateway may differ: its mark, a word to proxies, and how the connection is kept."""
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 

@@ -137,7 +137,7 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
         ),
         (
             "providers: {a: {base_url: http://x, format: chat}}",
-            "1: `providers.a.format` is 'chat'; expected 'anthropic_messages' or 'openai_chat', or a list, ",
+            "1: `providers.a.format` is 'chat'; expected 'anthropic_messages' or 'openai_chat' or 'openai_responses', ",
         ),
         ("auth: keys", "1: `auth` is text; expected the keys mode, keys"),
         (

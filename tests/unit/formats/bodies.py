@@ -71,6 +71,14 @@ def completion_of(frames: list[bytes]) -> bytes:
     return json.dumps({**body, "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
 
 
+def response_of(frames: list[bytes]) -> bytes:
+    """The body that OpenAI would have sent instead of a stream of a response."""
+    events = _loads(frames)
+    output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    ended = next(event["response"] for event in reversed(events) if "response" in event)
+    return json.dumps({**ended, "output": output}).encode()
+
+
 def _merge(message: Json, calls: dict[int, Json], delta: Json) -> None:
     for name in ("content", "refusal", "reasoning_content", "reasoning"):
         if delta.get(name):

@@ -10,18 +10,20 @@ from luthien_stream.core.lens import Decoder, Framer, Lens, Violation
 from luthien_stream.core.sse import Splitter
 from luthien_stream.events.answer import ALL, End, Event, Kinds, Opaque, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.formats import LENSES
-from tests.unit.formats import scenarios_anthropic, scenarios_chat
+from tests.unit.formats import scenarios_anthropic, scenarios_chat, scenarios_responses
 
 Policy = Callable[[Event], list[Event]]
 MakePolicy = Callable[[], Policy]
-MESSAGES, CHAT = LENSES["anthropic_messages"], LENSES["openai_chat"]
+MESSAGES, CHAT, RESPONSES = LENSES["anthropic_messages"], LENSES["openai_chat"], LENSES["openai_responses"]
 STREAMS: dict[str, tuple[Lens, list[bytes]]] = {
     **{f"anthropic: {name}": (MESSAGES, frames) for name, frames in scenarios_anthropic.SCENARIOS.items()},
     **{f"chat: {name}": (CHAT, frames) for name, frames in scenarios_chat.SCENARIOS.items()},
+    **{f"responses: {name}": (RESPONSES, frames) for name, frames in scenarios_responses.SCENARIOS.items()},
 }
 CUTS: dict[str, tuple[Lens, list[bytes]]] = {
     **{f"anthropic: {name}": (MESSAGES, frames) for name, frames in scenarios_anthropic.CUT.items()},
     **{f"chat: {name}": (CHAT, frames) for name, frames in scenarios_chat.CUT.items()},
+    **{f"responses: {name}": (RESPONSES, frames) for name, frames in scenarios_responses.CUT.items()},
 }
 
 

@@ -48,5 +48,23 @@ class Judges:
         self._body, self._type = body, "application/json"
         return self._openai.chat.completions.create(model="m", messages=TURNS)
 
+    def responses_stream(self, stream: bytes) -> Any:
+        """The response that the SDK puts together."""
+        self._body, self._type = stream, "text/event-stream"
+        with self._openai.responses.stream(model="m", input="a") as events:
+            for _ in events:
+                pass
+            return events.get_final_response()
+
+    def responses_events(self, stream: bytes) -> list[Any]:
+        """The events that the SDK reads one by one."""
+        self._body, self._type = stream, "text/event-stream"
+        return list(self._openai.responses.create(model="m", input="a", stream=True))
+
+    def responses_body(self, body: bytes) -> Any:
+        """The response that the SDK reads."""
+        self._body, self._type = body, "application/json"
+        return self._openai.responses.create(model="m", input="a")
+
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers={"content-type": self._type}, content=self._body)

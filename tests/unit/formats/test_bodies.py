@@ -10,11 +10,12 @@ import pytest
 from luthien_stream.core.lens import Lens
 from luthien_stream.events.answer import Opaque, Text, Thinking
 from luthien_stream.formats.errors import FrameError, ProtocolError
-from tests.unit.formats.bodies import completion_of, message_of
+from tests.unit.formats.bodies import completion_of, message_of, response_of
 from tests.unit.formats.drive import (
     CHAT,
     MESSAGES,
     POLICIES,
+    RESPONSES,
     STREAMS,
     body_through,
     denying,
@@ -36,12 +37,15 @@ NO_BODY = {
     "chat: no finish",
     "chat: same index",
     "chat: lone surrogate",
+    "responses: error",
+    "responses: failed",
+    "responses: lone surrogate",
+    "responses: cut character",
 }
 """Streams that have no body of the same meaning."""
+BODY_OF = {MESSAGES.name: message_of, CHAT.name: completion_of, RESPONSES.name: response_of}
 BODIES: dict[str, tuple[Lens, list[bytes], bytes]] = {
-    name: (lens, frames, (message_of if lens is MESSAGES else completion_of)(frames))
-    for name, (lens, frames) in STREAMS.items()
-    if name not in NO_BODY
+    name: (lens, frames, BODY_OF[lens.name](frames)) for name, (lens, frames) in STREAMS.items() if name not in NO_BODY
 }
 PIECEWISE = {"split texts", "new texts"}
 """Policies that act differently on a text in one piece."""
@@ -82,6 +86,10 @@ def test_clients_read_bodies(name: str, judges: Judges) -> None:
         (out,) = body_through(lens, body, POLICIES[policy]).frames
         if lens is MESSAGES:
             assert all(block.text for block in judges.anthropic_body(out).content if block.type == "text")
+        elif lens is RESPONSES:
+            assert judges.responses_body(out).output_text == "".join(
+                said[1] for said in meaning(body_through(lens, out).events) if said[0] == "Text"
+            )
         else:
             assert judges.chat_body(out).choices[0].message.role == "assistant"
 
@@ -156,7 +164,7 @@ def test_signed_thinking_of_a_body_cannot_be_edited() -> None:
 
 def test_a_body_that_never_came_is_cut() -> None:
     """Without a body nothing is made up."""
-    for lens in (MESSAGES, CHAT):
+    for lens in (MESSAGES, CHAT, RESPONSES):
         decoder = lens.body_decoder()
         framer = lens.body_framer(decoder)
         (end,) = decoder.close()
@@ -166,7 +174,7 @@ def test_a_body_that_never_came_is_cut() -> None:
         assert framer.take() == []
 
 
-@pytest.mark.parametrize("lens", [MESSAGES, CHAT], ids=["anthropic", "chat"])
+@pytest.mark.parametrize("lens", [MESSAGES, CHAT, RESPONSES], ids=["anthropic", "chat", "responses"])
 @pytest.mark.parametrize(
     "body",
     [
@@ -178,6 +186,11 @@ def test_a_body_that_never_came_is_cut() -> None:
         b'{"content": 3}',
         b'{"content": [3]}',
         b'{"choices": 3}',
+        b'{"output": 3}',
+        b'{"output": [3]}',
+        b'{"output": [{"type": "message", "content": 3}]}',
+        b'{"output": [{"type": "message", "content": [3]}]}',
+        b'{"output": [{"type": "function_call", "arguments": "{}"}]}',
         b'{"choices": []}',
         b'{"choices": [{"index": 0}]}',
         b'{"choices": [{"message": {"content": "a"}}, {"message": {"content": "b"}}]}',

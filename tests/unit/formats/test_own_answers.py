@@ -10,19 +10,22 @@ import openai
 import pytest
 
 from luthien_stream.core.lens import Lens
-from tests.unit.formats.bodies import completion_of, message_of
-from tests.unit.formats.drive import CHAT, MESSAGES, STREAMS, checked, through, understood
+from tests.unit.formats.bodies import completion_of, message_of, response_of
+from tests.unit.formats.drive import CHAT, MESSAGES, RESPONSES, STREAMS, checked, through, understood
 from tests.unit.formats.scenarios_anthropic import SCENARIOS as MESSAGE_STREAMS
 from tests.unit.formats.scenarios_chat import DONE, ROLE, text
 from tests.unit.formats.scenarios_chat import SCENARIOS as CHAT_STREAMS
+from tests.unit.formats.scenarios_responses import SCENARIOS as RESPONSE_STREAMS
+from tests.unit.formats.scenarios_responses import USAGE
 from tests.unit.formats.sdks import Judges
 
-LENS = pytest.mark.parametrize("lens", [MESSAGES, CHAT], ids=["anthropic", "chat"])
+LENS = pytest.mark.parametrize("lens", [MESSAGES, CHAT, RESPONSES], ids=["anthropic", "chat", "responses"])
 
 
 def asked(lens: Lens, **more: Any) -> Any:
     """A request."""
-    return lens.request(json.dumps({"model": "m", "messages": [{"role": "user", "content": "a"}], **more}).encode())
+    said = {"input" if lens is RESPONSES else "messages": [{"role": "user", "content": "a"}]}
+    return lens.request(json.dumps({"model": "m", **said, **more}).encode())
 
 
 @LENS
@@ -35,6 +38,9 @@ def test_a_streamed_refusal_is_a_whole_turn(lens: Lens, judges: Judges) -> None:
     if lens is MESSAGES:
         message = judges.anthropic_stream(stream)
         assert (message.content[0].text, message.stop_reason, message.model) == ("Not allowed.", "end_turn", "m")
+    elif lens is RESPONSES:
+        response = judges.responses_stream(stream)
+        assert (response.output_text, response.status, response.usage.total_tokens) == ("Not allowed.", "completed", 0)
     else:
         choice = judges.chat_stream(stream).choices[0]
         assert (choice.message.content, choice.message.role) == ("Not allowed.", "assistant")
@@ -49,6 +55,9 @@ def test_an_unstreamed_refusal_is_one_body(lens: Lens, judges: Judges) -> None:
     if lens is MESSAGES:
         message = judges.anthropic_body(body)
         assert (message.content[0].text, message.stop_reason) == ("Not allowed.", "end_turn")
+    elif lens is RESPONSES:
+        response = judges.responses_body(body)
+        assert (response.output_text, response.status, response.model) == ("Not allowed.", "completed", "m")
     else:
         choice = judges.chat_body(body).choices[0]
         assert (choice.message.content, choice.finish_reason) == ("Not allowed.", "stop")
@@ -85,9 +94,10 @@ def test_errors_have_the_dialects_kind(status: int, theirs: str, ours: str) -> N
     """Clients decide by it whether to try again."""
     body = json.loads(MESSAGES.error_body(status, "why", call="c1"))
     assert body == {"type": "error", "error": {"type": theirs, "message": "why"}, "request_id": "c1"}
-    body = json.loads(CHAT.error_body(status, "why", code="x"))
-    assert body == {"error": {"message": "why", "type": ours, "param": None, "code": "x"}}
-    assert json.loads(CHAT.error_body(status, "why", kind="own"))["error"]["type"] == "own"
+    for lens in (CHAT, RESPONSES):
+        body = json.loads(lens.error_body(status, "why", code="x"))
+        assert body == {"error": {"message": "why", "type": ours, "param": None, "code": "x"}}
+        assert json.loads(lens.error_body(status, "why", kind="own"))["error"]["type"] == "own"
 
 
 def test_an_error_in_a_stream_is_raised_by_clients(judges: Judges) -> None:
@@ -96,6 +106,8 @@ def test_an_error_in_a_stream_is_raised_by_clients(judges: Judges) -> None:
         judges.anthropic_stream(b"".join(MESSAGE_STREAMS["text"][:4]) + MESSAGES.error_frame(503, "why"))
     with pytest.raises(openai.APIError, match="why"):
         judges.chat_stream(b"".join([ROLE, *text("a")]) + CHAT.error_frame(503, "why"))
+    with pytest.raises(openai.APIError, match="why"):
+        judges.responses_events(b"".join(RESPONSE_STREAMS["text"][:5]) + RESPONSES.error_frame(503, "why"))
 
 
 @LENS
@@ -106,15 +118,15 @@ def test_our_error_frame_is_an_error_to_us(lens: Lens) -> None:
     assert "why" in getattr(run.events[-1], "error", "")
 
 
-@pytest.mark.parametrize("name", ["anthropic: text", "chat: text"])
+@pytest.mark.parametrize("name", ["anthropic: text", "chat: text", "responses: text"])
 def test_keepalives_go_anywhere(name: str, judges: Judges) -> None:
     """Between any two frames, and clients do not notice."""
     lens, frames = STREAMS[name]
     with_them = [frame for raw in frames for frame in (lens.keepalive(), raw)]
     assert checked(lens, with_them) == []
     assert through(lens, with_them).frames == with_them
-    judge = judges.anthropic_stream if lens is MESSAGES else judges.chat_stream
-    assert judge(b"".join(with_them)).model
+    judge = {"anthropic_messages": judges.anthropic_stream, "openai_chat": judges.chat_stream}
+    assert judge.get(lens.name, judges.responses_stream)(b"".join(with_them)).model
 
 
 def test_token_counts_of_a_recorded_lane() -> None:
@@ -125,7 +137,9 @@ def test_token_counts_of_a_recorded_lane() -> None:
     counts = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
     assert CHAT.usage_of(CHAT_STREAMS["usage"]) == counts
     assert CHAT.usage_of([completion_of(CHAT_STREAMS["usage"])]) == counts
-    for lens in (MESSAGES, CHAT):
+    assert RESPONSES.usage_of(RESPONSE_STREAMS["text"]) == USAGE
+    assert RESPONSES.usage_of([response_of(RESPONSE_STREAMS["text"])]) == USAGE
+    for lens in (MESSAGES, CHAT, RESPONSES):
         assert lens.usage_of([]) is None
         assert lens.usage_of([b": x\n\n", b'data: "usage"\n\n', b'{"usage": 3']) is None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import openai
 import pytest
 
-from tests.unit.formats.drive import MESSAGES, POLICIES, STREAMS, checked, through, understood
+from luthien_stream.formats.openai_responses.items import TOOLS, joined
+from tests.unit.formats.drive import MESSAGES, POLICIES, RESPONSES, STREAMS, checked, through, understood
 from tests.unit.formats.sdks import Judges
 
 ODD = {
@@ -23,6 +26,13 @@ UNREAD = {
     "chat: filtered",
     "chat: named event",
     "chat: unknown chunk",
+    "responses: error",
+    "responses: failed",
+    "responses: length",
+    "responses: filtered",
+    "responses: no repeats",
+    "responses: unknown first",
+    "responses: unknown content",
 }
 """Streams that the vendor's client does not take as they come."""
 READ = ("noop", "capitals", "no texts", "no tools", "text first", "held to part end", "denied", "other reason")
@@ -39,6 +49,11 @@ def test_what_leaves_is_well_formed(name: str) -> None:
         assert found == {policy: [] for policy in POLICIES}
 
 
+def said_by(meaning: list[Any]) -> str:
+    """All text that is no refusal."""
+    return joined(said[1] for said in meaning if said[0] == "Text")
+
+
 @pytest.mark.parametrize("policy", READ)
 @pytest.mark.parametrize("name", sorted(set(STREAMS) - UNREAD))
 def test_clients_read_what_leaves(name: str, policy: str, judges: Judges) -> None:
@@ -49,6 +64,13 @@ def test_clients_read_what_leaves(name: str, policy: str, judges: Judges) -> Non
         message = judges.anthropic_stream(run.stream)
         assert all(block.text for block in message.content if block.type == "text")
         called = any(block.type == "tool_use" for block in message.content)
+    elif lens is RESPONSES:
+        if policy == "other reason":
+            assert judges.responses_events(run.stream)[-1].response.incomplete_details.reason == "max_output_tokens"
+            return
+        response = judges.responses_stream(run.stream)
+        called = any(item.type in TOOLS for item in response.output)
+        assert response.output_text == said_by(understood(lens, run))
     else:
         if policy == "other reason":
             with pytest.raises(openai.LengthFinishReasonError):
