@@ -62,6 +62,9 @@ class FakeProvider:
     - `error-frame-5`: an error frame after 5 frames
     - `cut-5`: a clean end after 5 frames, without the end of the answer; `break-5`: the connection is closed there;
       `reset-5`: it is reset; `stall-5`: silence from there on
+    - `act`: the call that the last user text asks for as `use TOOL {arguments}`; after its result only text
+    - `flaky-529`: that error to the first request of each credential, `text-5` to the next one, and so on in turn;
+      `flaky-break-3`: likewise with a connection that is closed after 3 frames
     - `garbage`: status 200 and no such format; `never`: no answer at all; `slow-2`: `text-10` after 2 seconds
 
     Styles: `+crlf`, `+spaced`, `+odd` (comments, unknown fields), `+bytes` (pieces of 7 bytes), `+timed`.
@@ -74,6 +77,7 @@ class FakeProvider:
         self._key = key
         self._port = port
         self._script: deque[str | Answer] = deque()
+        self._failed: set[tuple[str, str, str]] = set()
         self._stored = Stored(min(keep, 1000))
         self._going = asyncio.Event()
         self._going.set()
@@ -202,6 +206,8 @@ class FakeProvider:
             scenario = scenarios.parse(chosen)
         except ValueError as error:
             return self._error(seen, form, 404, str(error))
+        if scenario.kind.startswith("flaky") and self._fails_now(form, chosen, seen):
+            scenario = Scenario("error" if scenario.kind == "flaky" else "break", scenario.count)
         if scenario.kind == "error":
             return self._error(seen, form, scenario.count, "This error is what the model name asks for")
         if scenario.kind == "error-echo":
@@ -210,6 +216,13 @@ class FakeProvider:
         self._keep(form, body, scenarios.body(form, chosen, wish))
         parts = scenarios.stream(form, chosen, wish) if streamed else (scenarios.body(form, chosen, wish),)
         return await self._send(request, seen, form, scenario, parts, streamed)
+
+    def _fails_now(self, form: str, model: str, seen: Seen) -> bool:
+        """Every other time."""
+        turn = (form, model, dialect.credential(seen.headers))
+        fails = turn not in self._failed
+        (self._failed.add if fails else self._failed.discard)(turn)
+        return fails
 
     def _keep(self, form: str, request: dict[str, Any], body: bytes) -> None:
         if form == dialect.RESPONSES:

@@ -24,6 +24,7 @@ STAMP = b"T0000000000000000000"
 _NAME = re.compile(
     r"(?:.*/)?(?P<kind>[a-z]+(?:-[a-z]+)*)(?:-(?P<count>\d+))?(?:@(?P<rate>[\d.]+))?(?P<styles>(?:\+\w+)*)"
 )
+_ORDER = re.compile(r"\buse (?P<tool>\w+) (?P<arguments>\{.*\})", re.DOTALL)
 _COUNTED = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
 
 
@@ -135,6 +136,10 @@ def _text(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
     return (Say(tuple(f"{stamp}{_COUNTED[i % 10]} {i} " for i in range(scenario.count))),)
 
 
+def _recovered(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
+    return _text(Scenario("text", 5), wish)
+
+
 def _echo(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
     return (Say(words(wish.said)),)
 
@@ -163,6 +168,14 @@ def _tools(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
     return (Say(words("I look that up for you.")), *calls)
 
 
+def _act(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
+    order = None if wish.tool_result else _ORDER.search(wish.said)
+    if order is None:
+        return (Say(words(f"The tool says: {wish.tool_result}" if wish.tool_result else wish.said)),)
+    call = Call(f"call_{0:024d}", order["tool"], fragments(order["arguments"]))
+    return (Say(words("I do as I am told.")), call)
+
+
 def _call(number: int, wish: Wish) -> Call:
     city = ("Lyon", "Oslo", "Kyoto", "Quito")[number % 4]
     given = msgspec.json.encode({"city": city, "unit": "celsius", "command": f"echo {city}"}).decode()
@@ -177,6 +190,9 @@ SCENARIOS: dict[str, int] = {
     "thinking": 10,
     "tools": 1,
     "parallel-tools": 2,
+    "act": 0,
+    "flaky": 529,
+    "flaky-break": 3,
     "length": 10,
     "refusal": 3,
     "error": 500,
@@ -198,5 +214,8 @@ _PIECES: dict[str, Callable[[Scenario, Wish], tuple[Piece, ...]]] = {
     "thinking": _thinking,
     "tools": _tools,
     "parallel-tools": _tools,
+    "act": _act,
+    "flaky": _recovered,
+    "flaky-break": _recovered,
 }
 _STOPS: dict[str, Stop] = {"length": "length", "refusal": "content_filter"}
