@@ -105,7 +105,7 @@ class Contents(Order):
         elif self._kind not in _DELTA_OF and isinstance(event, Opaque):
             self._content = inside(last, "part")
         self._out.put(last, self._numbers)
-        if not self._numbers and not self._out.own and self._kind == "text":
+        if not self._numbers and self._kind == "text":
             self._verbatim = self._part
 
     def _with_starts(self, frames: tuple[bytes, ...], part: Part) -> list[bytes]:

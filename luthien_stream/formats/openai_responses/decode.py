@@ -22,7 +22,7 @@ from luthien_stream.formats.openai_responses.items import (
 )
 from luthien_stream.formats.openai_responses.message import Items, MessageDecoder, Opened
 from luthien_stream.formats.openai_responses.repeats import Repeats
-from luthien_stream.formats.openai_responses.source import ENDING, LOOSE
+from luthien_stream.formats.openai_responses.source import ENDING
 from luthien_stream.formats.openai_responses.wire import (
     ENDS,
     FORMAT,
@@ -44,8 +44,7 @@ class StreamDecoder(MessageDecoder):
     """Frames of one streamed answer to events, in order. Raises `ProtocolError` where the grammar is broken."""
 
     def __init__(self, sees: Kinds) -> None:
-        super().__init__()
-        self._sees = sees
+        super().__init__(sees)
         self._item: Opened | None = None
 
     def frame(self, raw: bytes) -> Items:
@@ -197,15 +196,6 @@ class StreamDecoder(MessageDecoder):
         self._held.take()
         pending, self._pending = self._pending, []
         return [*(replace(event, src=event.part.start.item) for event in pending if event.part is not None), call]
-
-    def _unknown(self, frame: Frame, raw: bytes) -> Items:
-        event = Opaque(frame.type or "unknown", Part(FORMAT, LOOSE, -1, Start(raw)))
-        if not self._held.frames:
-            return [replace(event, src=raw, pos=self._place)]
-        self._held.add(raw)
-        if Opaque in self._sees:
-            self._pending.append(event)
-        return ()
 
     def _end(self, frame: Frame, raw: bytes) -> Items:
         if frame.type in ("error", "response.failed", ""):

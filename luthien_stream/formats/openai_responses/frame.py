@@ -14,7 +14,7 @@ from luthien_stream.formats.openai_responses.content import Contents
 from luthien_stream.formats.openai_responses.ending import with_output, with_reason
 from luthien_stream.formats.openai_responses.items import item_of
 from luthien_stream.formats.openai_responses.made import call_frames, made_id, made_response
-from luthien_stream.formats.openai_responses.source import LOOSE, Source
+from luthien_stream.formats.openai_responses.source import LOOSE, Run, Source
 from luthien_stream.formats.openai_responses.wire import (
     FORMAT,
     ITEM_ADDED,
@@ -61,6 +61,7 @@ class StreamFramer(Contents):
             and event.src.__class__ is bytes
             and not event.edited
             and event.pos == self._out.last + 1
+            and not self._out.own
         ):
             out = self._out
             out.last, out.previous = event.pos, event.src
@@ -135,11 +136,11 @@ class StreamFramer(Contents):
         return False
 
     def _frames(self, event: Event) -> tuple[bytes, ...]:
-        frames = super()._frames(event)
-        if event.src is not self._broken or not frames:
+        frames, cell = super()._frames(event), event.src
+        if cell is not self._broken or not isinstance(cell, Run):
             return frames
         self._out.take_over()
-        return tuple(raw for raw in frames if (frame := frame_in(raw)) is not None and frame.output_index >= 0)
+        return tuple(raw for raw in frames if not any(raw is one for one in cell.loose))
 
     def _begin_flow(self, frame: Frame) -> None:
         if self._kind:
@@ -166,6 +167,7 @@ class StreamFramer(Contents):
     def _loose(self, event: Opaque) -> None:
         part = event.part
         if event.src is self._broken and part is not None:
+            self._out.take_over()
             self._out.put(part.start.item, {})
             return
         for raw in self._frames(event):

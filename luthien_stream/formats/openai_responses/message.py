@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from luthien_stream.events.answer import Event, Opaque, Part, PartEnd, Text, Thinking
+from luthien_stream.events.answer import Event, Kinds, Opaque, Part, PartEnd, Text, Thinking
 from luthien_stream.formats.cell import GATHER_LIMIT, Gather
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.openai_responses.items import read_content, thoughts, words
 from luthien_stream.formats.openai_responses.repeats import Repeats
-from luthien_stream.formats.openai_responses.source import Run, Source
+from luthien_stream.formats.openai_responses.source import LOOSE, Run, Source
 from luthien_stream.formats.openai_responses.wire import (
     ANNOTATION,
     CONTENT,
@@ -54,8 +54,9 @@ class Opened:
 class MessageDecoder(Source):
     """Takes the frames of messages. Raises `ProtocolError` where their grammar is broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, sees: Kinds) -> None:
         super().__init__()
+        self._sees = sees
         self._place = -1  # of the frame in hand among all frames
         self._part: Part | None = None  # the text whose deltas need no more looking at
         self._held = Gather()
@@ -74,7 +75,9 @@ class MessageDecoder(Source):
             item.closing, item.unsaid = True, bool(frame.text or frame.refusal) and not item.spoke
         elif type == CONTENT_DONE:
             return self._content_done(raw, item)
-        elif part is not None:
+        elif part is None or item.closing:
+            return self._unknown(frame, raw)
+        else:
             if type == ANNOTATION:
                 key = (part.index, part.start.content)
                 self.annotations[key] = self.annotations.get(key, 0) + 1
@@ -144,6 +147,16 @@ class MessageDecoder(Source):
             return self._given(Opaque(type, part), raw)
         return [*self._given(Text(text, part, type == "refusal"), raw), PartEnd(part)]
 
+    def _unknown(self, frame: Frame, raw: bytes) -> Items:
+        """An event that belongs to no item, or to nothing in it: it goes with the frames that are held."""
+        event = Opaque(frame.type or "unknown", Part(FORMAT, LOOSE, -1, Start(raw)))
+        if not self._held.frames:
+            return [replace(event, src=raw, pos=self._place)]
+        self._held.add(raw)
+        if Opaque in self._sees:
+            self._pending.append(event)
+        return ()
+
     def _spoken(self, event: Event, raw: bytes, item: Opened) -> list[Event]:
         item.spoke = True
         return self._given(event, raw)
@@ -157,7 +170,8 @@ class MessageDecoder(Source):
 
     def _cell(self, event: Event, last: int) -> list[Event]:
         events, self._pending = [*self._pending, event], []
-        cell = Run(self._held.take(), len(events), last)
+        loose = tuple(one.part.start.item for one in events[:-1] if one.part is not None)
+        cell = Run(self._held.take(), len(events), last, loose)
         return [replace(event, src=cell, pos=position) for position, event in enumerate(events)]
 
     def _keep(self, size: int) -> None:

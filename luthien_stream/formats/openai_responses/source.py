@@ -19,6 +19,8 @@ class Run(Cell, frozen=True):
 
     last: int = -1
     """The place of the last frame among all frames of the stream."""
+    loose: tuple[bytes, ...] = ()
+    """The frames of events that belong to no item."""
 
 
 class Source:
