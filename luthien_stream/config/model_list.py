@@ -17,7 +17,7 @@ _SECTIONS = """
 guardrails include mcp_servers mcp_tools mcp_aliases callback_settings files_settings finetune_settings
 credential_list assistant_settings search_tools vector_store_registry prompts policies policy_attachments
 default_vertex_config vertex_ai_settings batch_settings cache_settings agent_list skills_settings
-key_management_settings alerting_settings pass_through_endpoints sandbox_params
+key_management_settings sandbox_tools agents worker_registry alerting_settings pass_through_endpoints sandbox_params
 """
 SECTIONS = frozenset(_SECTIONS.split())
 """LiteLLM's other keys at the top of its file. None has an effect here, and `remarks` says so."""

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import random
 import time
+from collections.abc import Iterator
 
 import structlog
+from msgspec import Struct
 
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.targets import DEMO
@@ -23,6 +25,13 @@ from luthien_stream.events import log
 from luthien_stream.upstream.port import Upstream, UpstreamCut, UpstreamUnreachable
 
 logger = structlog.get_logger()
+
+
+class Switch(Struct, frozen=True):
+    """A provider failed before any content, and another one is to be asked."""
+
+    way: Way
+    why: str
 
 
 class Providers:
@@ -59,59 +68,49 @@ class Providers:
         call.end_original(terminal)
 
     async def _read(self, call: Call) -> log.Terminal:
-        ways = await self._ways(call)
-        for number, way in enumerate(ways):
+        view, route = await self._request_of(call)
+        way, others = way_to(call, view, route), _others(call, view, route)
+        while True:
             call.route = way.route
-            ended = await self._ask(call, way, last=number == len(ways) - 1)
-            if not isinstance(ended, str):
+            ended = await self._ask(call, way, others)
+            if not isinstance(ended, Switch):
                 return ended
-            next_route = ways[number + 1].route
-            logger.warning("upstream_switched", call=call.id, provider=next_route.name, why=ended)
-            call.line.put(
-                log.UpstreamSwitched(call=call.id, provider=next_route.name, model=next_route.model, why=ended)
-            )
-        raise AssertionError("the last way ends the call")
+            way, name, model = ended.way, ended.way.route.name, ended.way.route.model
+            logger.warning("upstream_switched", call=call.id, provider=name, model=model, why=ended.why)
+            call.line.put(log.UpstreamSwitched(call=call.id, provider=name, model=model, why=ended.why))
 
-    async def _ask(self, call: Call, way: Way, *, last: bool) -> log.Terminal | str:
-        """Ask one provider, again where that may help; return the answer's end, or why the next one is to be asked."""
-        route, upstream = way.route, self.of(way.route)
+    async def _ask(self, call: Call, way: Way, others: Iterator[Way]) -> log.Terminal | Switch:
+        """Ask one provider, again where that may help; return its answer's end, or who is to be asked next and why."""
+        provider, name = way.route.provider, way.route.name
         for attempt in itertools.count():
             pause: float | None = None
             try:
-                opened = upstream.open(
-                    route.provider, way.path, way.query, way.headers, way.body, method=call.asked.method
-                )
+                upstream, method = self.of(way.route), call.asked.method
+                opened = upstream.open(provider, way.path, way.query, way.headers, way.body, method=method)
                 async with opened as answer:
-                    if attempt < route.provider.retries:
+                    if attempt < provider.retries:
                         pause = retry.pause_s(attempt, answer.status, answer.headers, time.time(), random.random())
-                    pause = _in_time(call, pause)
-                    if pause is None and (last or not retry.helps_elsewhere(answer.status)):
-                        return await relay(call, answer, way.conversion)
-                    why = f"{route.name} answered {answer.status}"
+                        pause = _in_time(call, pause)
+                    why = f"{name} answered {answer.status}"
+                    if pause is None:
+                        following = next(others, None) if retry.helps_elsewhere(answer.status) else None
+                        if following is None:
+                            return await relay(call, answer, way.conversion)
+                        return Switch(following, why)
             except UpstreamError as error:
                 if call.head is not None:
                     raise
-                if attempt < route.provider.retries and isinstance(error, UpstreamUnreachable | UpstreamCut):
+                if attempt < provider.retries and isinstance(error, UpstreamUnreachable | UpstreamCut):
                     pause = _in_time(call, retry.backoff_s(attempt, random.random()))
-                if pause is None and last:
-                    raise
-                why = f"{route.name}: {error}"
-            if pause is None:
-                return why
-            logger.warning("upstream_retried", call=call.id, provider=route.name, why=why, in_s=round(pause, 3))
+                why = f"{name}: {error}"
+                if pause is None:
+                    following = next(others, None)
+                    if following is None:
+                        raise
+                    return Switch(following, why)
+            logger.warning("upstream_retried", call=call.id, provider=name, why=why, in_s=round(pause, 3))
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
-
-    async def _ways(self, call: Call) -> list[Way]:
-        """The request for each provider that may answer it. Raises what keeps the first of them from being asked."""
-        view, route = await self._request_of(call)
-        ways = [way_to(call, view, route)]
-        for other in route.fallbacks:
-            try:
-                ways.append(way_to(call, view, other))
-            except ClientError as error:
-                logger.warning("fallback_unusable", call=call.id, provider=other.name, why=str(error))
-        return ways
 
     async def _request_of(self, call: Call) -> tuple[View, Route]:
         """What is asked, as the policies released it, and where it goes."""
@@ -124,6 +123,15 @@ class Providers:
             route = self._router.route(view.model, asked.format)
             hide_keys(asked.vault, route)
         return view, route
+
+
+def _others(call: Call, view: View, route: Route) -> Iterator[Way]:
+    """Those that may stand in, made when they are needed; one that may not or cannot be asked is left out, and said."""
+    for other in route.fallbacks:
+        try:
+            yield way_to(call, view, other)
+        except ClientError as error:
+            logger.warning("fallback_unusable", call=call.id, provider=other.name, why=str(error))
 
 
 def _in_time(call: Call, pause: float | None) -> float | None:

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from luthien_stream.config.model import ModelRoute, Provider
+from luthien_stream.core.lens import Request
 from luthien_stream.events import log
 from luthien_stream.policy.api import Policy
+from luthien_stream.policy.context import Context
 from luthien_stream.testing.provider import FakeProvider
 from tests.integration.edge_ends import ended, message
-from tests.integration.edge_rig import Rig, both_formats, running
+from tests.integration.edge_rig import KEY, Rig, both_formats, running
 from tests.integration.test_edge_faults import PassOn
 from tests.wait import wait_until
 
@@ -186,3 +188,26 @@ async def test_a_provider_that_only_the_clients_credential_could_open_is_not_ask
         status, words = await refused(rig)
         assert (status, "providers.it.api_key" in words) == (401, True)
         assert not other.requests
+
+
+class Elsewhere(Policy):
+    """Sends every request to another model."""
+
+    async def request(self, request: Request, ctx: Context) -> Request:
+        """Name it."""
+        return request.set_model("other/text-3")
+
+
+async def test_a_policy_may_choose_a_model_of_another_provider(other: FakeProvider) -> None:
+    """It gets its own key, and not the client's; nobody sees that key."""
+    async with FakeProvider() as fake:
+        paid = Provider(base_url=other.url, format=("anthropic_messages", "openai_chat"), api_key="other-canary-key")
+        async with running(Elsewhere(), providers={"fake": both_formats(fake.url), "other": paid}) as rig:
+            got = await rig.ask("error-echo")
+            assert (got.status, got.body) == (200, b"".join(other.requests[0].sent))
+            assert other.requests[0].headers["x-api-key"] == "other-canary-key"
+            assert KEY not in str(other.requests[0].headers)
+            assert not fake.requests
+            await wait_until(lambda: rig.delivered(got.call))
+            assert (await rig.all(got.call, log.ResponseStarted))[0].provider == "other"
+            assert b"other-canary-key" not in await rig.dump()

@@ -59,6 +59,7 @@ class Transcoder:
 
     def __init__(self, reader: Reader, writer: Writer, own_tools: OwnTools) -> None:
         self._reader, self._writer, self._own_tools = reader, writer, own_tools
+        self._failed = False
         self.ended = False
         """True once the answer is whole or has failed in the provider's own words. If it is not by the end of the
         stream, the provider broke off: nothing was written for that, and the client's connection must break too."""
@@ -80,7 +81,10 @@ class Transcoder:
 
     def _write(self, pieces: Iterable[Piece]) -> list[bytes]:
         for piece in self._own_tools.restored(pieces) if self._own_tools else pieces:
+            if self._failed:
+                break  # a provider that goes on after its error says nothing that counts
             self._writer.write(piece)
+            self._failed = isinstance(piece, Failed)
             if isinstance(piece, Ended | Failed):
                 self.ended = True
         return self._writer.take()
