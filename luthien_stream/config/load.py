@@ -18,7 +18,7 @@ from luthien_stream.errors import ConfigError
 DEFAULT_FILE = "luthien.yaml"
 DEFAULT_PROVIDERS = {
     "anthropic": Provider("https://api.anthropic.com", "anthropic_messages", passthrough=True),
-    "openai": Provider("https://api.openai.com/v1", "openai_chat", passthrough=True),
+    "openai": Provider("https://api.openai.com/v1", ("openai_chat", "openai_responses"), passthrough=True),
 }
 _AUTH = ("auth",)
 

@@ -42,7 +42,7 @@ _RECORDED = re.compile(
 )
 """Request headers whose values are published; anybody may send a secret in a header of any other name."""
 _USERINFO = re.compile(r"://([^/@\s]+)@")
-_TALK = frozenset({"messages", "system"})
+_TALK = frozenset({"messages", "system", "input", "instructions"})
 """Fields whose text is the conversation: only URLs with a user in them are credentials there."""
 
 

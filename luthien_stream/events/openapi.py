@@ -15,10 +15,7 @@ _MESSAGES: dict[str, Any] = {
     "type": "object",
     "required": ["model", "messages"],
     "properties": {
-        "model": {
-            "type": "string",
-            "description": "Routed by `models:` of the configuration; `provider/model` names one.",
-        },
+        "model": _MODEL,
         "messages": {"type": "array", "items": {"type": "object"}},
         "stream": {"type": "boolean", "default": False},
     },

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-ANTHROPIC = "anthropic_messages"
+ANTHROPIC, RESPONSES = "anthropic_messages", "openai_responses"
+_NEEDED = {ANTHROPIC: ("model", "messages", "max_tokens"), RESPONSES: ("model",), "embeddings": ("model", "input")}
 _ANTHROPIC_ERRORS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -51,13 +52,20 @@ def headers(form: str) -> Mapping[str, str]:
     return _ANTHROPIC_HEADERS if form == ANTHROPIC else _OPENAI_HEADERS
 
 
-def error_body(form: str, status: int, message: str) -> bytes:
+def error_body(form: str, status: int, message: str, param: str | None = None, code: str | None = None) -> bytes:
     """An HTTP error's body in the format's dialect."""
-    return msgspec.json.encode(_error(form, status, message))
+    body = _error(form, status, message)
+    if form != ANTHROPIC and (param or code):
+        body["error"] |= {"param": param, "code": code}
+    return msgspec.json.encode(body)
 
 
 def error_frame(form: str, status: int, message: str) -> bytes:
     """An error inside a stream."""
+    if form == RESPONSES:
+        error = _error(form, status, message)["error"]
+        said = {"type": "error", "sequence_number": 0, "error": {**error, "code": error["code"] or error["type"]}}
+        return b"event: error\ndata: %b\n\n" % msgspec.json.encode(said)
     prefix = b"event: error\n" if form == ANTHROPIC else b""
     return b"%bdata: %b\n\n" % (prefix, error_body(form, status, message))
 
@@ -77,11 +85,13 @@ def check(form: str, headers: Mapping[str, str], raw: bytes, key: str) -> tuple[
         return 400, f"The request body is not valid JSON: {error}", {}
     if not isinstance(body, dict):
         return 400, "The request body must be an object", {}
-    for name in ("model", "messages", "max_tokens") if form == ANTHROPIC else ("model", "messages"):
+    for name in _NEEDED.get(form, ("model", "messages")):
         if not body.get(name):
             return 400, f"{name}: Field required", {}
-    if not isinstance(body["model"], str) or not isinstance(body["messages"], list):
+    if not isinstance(body["model"], str) or not isinstance(body.get("messages", []), list):
         return 400, "model: Input should be a valid string; messages: a list", {}
+    if form == RESPONSES and not (body.get("input") or body.get("prompt") or body.get("previous_response_id")):
+        return 400, "One of 'input' or 'previous_response_id' or 'prompt' must be provided.", {}
     return 0, "", body
 
 

@@ -37,7 +37,7 @@ CORPUS: tuple[Answer, ...] = (
     Answer("m", _TOOL_ANSWER, "tool_calls"),
     Answer("m", _TOOL_ANSWER[1:2], "tool_calls"),
 )
-"""Answers of every shape that both formats can carry."""
+"""Answers of every shape that all formats can carry."""
 Cut = Callable[[str], tuple[str, ...]]
 
 

@@ -19,7 +19,9 @@ from aiohttp import web
 from msgspec import Struct, field
 
 from luthien_stream.testing import breaks, dialect, scenarios
+from luthien_stream.testing.embeddings import embedded
 from luthien_stream.testing.scenarios import STAMP, Scenario
+from luthien_stream.testing.stored import Stored
 from luthien_stream.upstream.render import BODIES, STREAMS
 from luthien_stream.upstream.script import Answer
 
@@ -47,7 +49,8 @@ class Seen(Struct):
 
 
 class FakeProvider:
-    """Speaks `POST /v1/messages` and `/v1/chat/completions`, `GET /v1/models`, `POST /v1/messages/count_tokens`.
+    """Speaks `POST /v1/messages`, `/v1/chat/completions` and `/v1/responses` (with `GET` and `DELETE` of stored ones),
+    `GET /v1/models`, `POST /v1/messages/count_tokens` and `/v1/embeddings`.
 
     What is answered is chosen by the model name (a prefix up to `/` is ignored), streamed or not as the request asks:
 
@@ -71,6 +74,7 @@ class FakeProvider:
         self._key = key
         self._port = port
         self._script: deque[str | Answer] = deque()
+        self._stored = Stored(min(keep, 1000))
         self._going = asyncio.Event()
         self._going.set()
         self._runner: web.AppRunner | None = None
@@ -87,6 +91,10 @@ class FakeProvider:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/responses", self._responses)
+        app.router.add_get("/v1/responses/{id}", self._kept)
+        app.router.add_delete("/v1/responses/{id}", self._kept)
+        app.router.add_post("/v1/embeddings", self._embeddings)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/audio/speech", self._speech)
@@ -125,6 +133,20 @@ class FakeProvider:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "openai_chat")
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, dialect.RESPONSES)
+
+    async def _kept(self, request: web.Request) -> web.StreamResponse:
+        await self._record(request)
+        return await (self._stored.show(request) if request.method == "GET" else self._stored.delete(request))
+
+    async def _embeddings(self, request: web.Request) -> web.StreamResponse:
+        seen = await self._record(request)
+        status, message, body = dialect.check("embeddings", seen.headers, seen.body, self._key)
+        if status:
+            return self._error(seen, "openai_chat", status, message)
+        return web.json_response(embedded(body), headers=dialect.headers("openai_chat"))
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         await self._record(request)
@@ -165,10 +187,16 @@ class FakeProvider:
         status, message, body = dialect.check(form, seen.headers, seen.body, self._key)
         if status:
             return self._error(seen, form, status, message)
+        if form == dialect.RESPONSES:
+            status, raw = self._stored.refusal(body)
+            if status:
+                return self._refused(seen, form, status, raw)
         streamed = bool(body.get("stream"))
         chosen = self._script.popleft() if self._script else body["model"]
         if isinstance(chosen, Answer):
-            frames = STREAMS[form](chosen, True) if streamed else [BODIES[form](chosen)]
+            whole = BODIES[form](chosen)
+            self._keep(form, body, whole)
+            frames = STREAMS[form](chosen, True) if streamed else [whole]
             return await self._send(request, seen, form, Scenario("text", 0), frames, streamed)
         try:
             scenario = scenarios.parse(chosen)
@@ -179,11 +207,18 @@ class FakeProvider:
         if scenario.kind == "error-echo":
             return self._error(seen, form, 401, f"Incorrect API key provided: {dialect.credential(seen.headers)}")
         wish = scenarios.wish_of(body)
+        self._keep(form, body, scenarios.body(form, chosen, wish))
         parts = scenarios.stream(form, chosen, wish) if streamed else (scenarios.body(form, chosen, wish),)
         return await self._send(request, seen, form, scenario, parts, streamed)
 
+    def _keep(self, form: str, request: dict[str, Any], body: bytes) -> None:
+        if form == dialect.RESPONSES:
+            self._stored.put(request, body)
+
     def _error(self, seen: Seen, form: str, status: int, message: str) -> web.Response:
-        raw = dialect.error_body(form, status, message)
+        return self._refused(seen, form, status, dialect.error_body(form, status, message))
+
+    def _refused(self, seen: Seen, form: str, status: int, raw: bytes) -> web.Response:
         seen.sent.append(raw)
         seen.ended = "complete"
         headers = {**dialect.headers(form), **({"retry-after": "1"} if status in (429, 529) else {})}

@@ -28,9 +28,10 @@ Effects = Callable[[Want], Any]
 
 
 def request_body(streamed: bool = True, **fields: Any) -> bytes:
-    """A small request that both formats can read."""
+    """A small request that every format can read."""
     said = [{"role": "user", "content": "Hello"}]
-    return msgspec.json.encode({"model": "m", "max_tokens": 1000, "messages": said, "stream": streamed, **fields})
+    asked = {"model": "m", "max_tokens": 1000, "messages": said, "input": said, "stream": streamed}
+    return msgspec.json.encode({**asked, **fields})
 
 
 def call_log(

@@ -60,9 +60,9 @@ def parse(model: str) -> Scenario:
 
 
 def wish_of(request: Mapping[str, Any]) -> Wish:
-    """Read what an answer depends on out of a parsed request of either format."""
+    """Read what an answer depends on out of a parsed request of any format."""
     said = result = ""
-    for message in request.get("messages") or ():
+    for message in _turns(request.get("messages") or request.get("input")):
         for kind, text in _texts(message):
             said, result = (said, text) if kind == "tool_result" else (text, "")
     tools: Sequence[Any] = request.get("tools") or ({},)
@@ -101,6 +101,13 @@ def body(form: str, model: str, wish: Wish = PLAIN) -> bytes:
 def text_of(model: str, wish: Wish = PLAIN) -> str:
     """Return all text that the model says, without thinking and tool calls."""
     return "".join("".join(piece.texts) for piece in answer(model, wish).pieces if isinstance(piece, Say))
+
+
+def _turns(said: Any) -> Sequence[Any]:
+    """Messages, or the items of a response's input, where results of tools have no role."""
+    if isinstance(said, str):
+        return [{"role": "user", "content": said}]
+    return [{"role": "tool", "content": item["output"]} if "output" in item else item for item in said or ()]
 
 
 def _texts(message: Any) -> list[tuple[str, str]]:

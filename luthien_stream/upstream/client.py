@@ -28,6 +28,7 @@ from luthien_stream.upstream.port import (
 READ_BYTES = 1 << 16
 """aiohttp's own buffer bound for an answer."""
 LARGE_BYTES = 1 << 19
+_OF_OPENAI = {"openai_chat", "openai_responses"}
 IDLE_S = 15.0
 """How long an unused connection is kept: below the idle time of common servers, since a POST is not sent twice."""
 
@@ -132,7 +133,7 @@ def url_of(provider: Provider, path: str, query: str) -> URL:
     OpenAI's have `/v1` in the base, Anthropic's in the path; a server that speaks both has it in the path.
     """
     base = provider.base_url.rstrip("/")
-    if base.endswith("/v1") or provider.formats == ("openai_chat",):
+    if base.endswith("/v1") or not set(provider.formats) - _OF_OPENAI:
         path = path.removeprefix("/v1")
     return URL(f"{base}{path}" + (f"?{query}" if query else ""), encoded=True)
 

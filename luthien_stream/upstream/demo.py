@@ -1,6 +1,6 @@
 """Models that need no key: `demo/echo`, `demo/story` and `demo/agent`, scripted and without a socket.
 
-The edge calls them through the same port as any provider, in both formats, so a newcomer sees a policy act within a
+The edge calls them through the same port as any provider, in all formats, so a newcomer sees a policy act within a
 minute. `demo/agent` asks for a tool call that would delete files.
 """
 
@@ -22,7 +22,11 @@ from luthien_stream.formats import LENSES
 from luthien_stream.upstream.render import BODIES, STREAMS
 from luthien_stream.upstream.script import Answer, Call, Piece, Say, Stop, Usage, fragments, words
 
-PATHS = {"/v1/messages": "anthropic_messages", "/v1/chat/completions": "openai_chat"}
+PATHS = {
+    "/v1/messages": "anthropic_messages",
+    "/v1/chat/completions": "openai_chat",
+    "/v1/responses": "openai_responses",
+}
 WORDS_A_SECOND = 20.0
 """Reading speed, for the story; the other models are five times as fast."""
 STORY = (

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 
+from luthien_stream.upstream.render_responses import responses_body, responses_stream
 from luthien_stream.upstream.script import Answer, Call, Say, Think
 
 Renderer = Callable[[Answer, bool], list[bytes]]
@@ -70,8 +71,16 @@ def openai_body(answer: Answer) -> bytes:
     return msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n"
 
 
-STREAMS: Mapping[str, Renderer] = {"anthropic_messages": anthropic_stream, "openai_chat": openai_stream}
-BODIES: Mapping[str, Callable[[Answer], bytes]] = {"anthropic_messages": anthropic_body, "openai_chat": openai_body}
+STREAMS: Mapping[str, Renderer] = {
+    "anthropic_messages": anthropic_stream,
+    "openai_chat": openai_stream,
+    "openai_responses": responses_stream,
+}
+BODIES: Mapping[str, Callable[[Answer], bytes]] = {
+    "anthropic_messages": anthropic_body,
+    "openai_chat": openai_body,
+    "openai_responses": responses_body,
+}
 
 
 def _named(event: str, fields: dict[str, Any], pad: bool = False) -> bytes:

@@ -10,7 +10,11 @@ import aiohttp
 import msgspec
 from msgspec import Struct, field
 
-PATHS = {"anthropic_messages": "/v1/messages", "openai_chat": "/v1/chat/completions"}
+PATHS = {
+    "anthropic_messages": "/v1/messages",
+    "openai_chat": "/v1/chat/completions",
+    "openai_responses": "/v1/responses",
+}
 HEADERS = {"x-api-key": "sk-client-0123456789", "anthropic-version": "2023-06-01"}
 
 
@@ -31,12 +35,14 @@ class Received(Struct):
 
 
 def body(model: str, *, stream: bool = True, said: str = "hello", **fields: Any) -> dict[str, Any]:
-    """A request that both formats take."""
+    """A request that every format takes."""
+    turns = [{"role": "user", "content": said}]
     return {
         "model": model,
         "max_tokens": 4096,
         "stream": stream,
-        "messages": [{"role": "user", "content": said}],
+        "messages": turns,
+        "input": turns,
         **fields,
     }
 

@@ -30,7 +30,11 @@ from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.process import Worker
 from tests.wait import wait_until
 
-PATHS = {"anthropic_messages": "/v1/messages", "openai_chat": "/v1/chat/completions"}
+PATHS = {
+    "anthropic_messages": "/v1/messages",
+    "openai_chat": "/v1/chat/completions",
+    "openai_responses": "/v1/responses",
+}
 FORMATS = sorted(PATHS)
 KEY = "sk-client-canary-42"
 E = TypeVar("E", bound=log.LogEvent)
@@ -128,11 +132,13 @@ class Rig:
 
 
 def request_body(model: str, *, stream: bool = True, **fields: Any) -> dict[str, Any]:
-    """A request that both formats take."""
+    """A request that every format takes."""
+    said = [{"role": "user", "content": "Hello there"}]
     return {
         "model": model,
         "max_tokens": 1000,
-        "messages": [{"role": "user", "content": "Hello there"}],
+        "messages": said,
+        "input": said,
         "stream": stream,
         **fields,
     }
@@ -191,4 +197,5 @@ async def working(bus: Bus, pipeline: Pipeline | None) -> AsyncIterator[None]:
 
 def both_formats(url: str, **more: Any) -> Provider:
     """The fake provider as a passthrough provider."""
-    return Provider(base_url=url, format=("anthropic_messages", "openai_chat"), passthrough=True, **more)
+    formats: Any = tuple(FORMATS)
+    return Provider(base_url=url, format=formats, passthrough=True, **more)

@@ -61,8 +61,8 @@ async def works(rig: Rig, format: str) -> None:
         (b'{"messages":[{"role":"user","content":"x"}],"max_tokens":5}', "model"),
         (b'{"model":7,"max_tokens":5,"messages":[{"role":"user","content":"x"}]}', "model"),
         (b'{"model":"","max_tokens":5,"messages":[{"role":"user","content":"x"}]}', "model"),
-        (b'{"model":"text-3","max_tokens":5}', "messages"),
-        (b'{"model":"text-3","max_tokens":5,"messages":"hello"}', "messages"),
+        (b'{"model":"text-3","max_tokens":5,"input":5}', "messages"),
+        (b'{"model":"text-3","max_tokens":5,"messages":"hello","input":{}}', "messages"),
         (b'{"model":"text-3","max_tokens":5,"messages":[{"role":"user","content":"x"}],"stream":"yes"}', "stream"),
     ],
 )
@@ -71,7 +71,8 @@ async def test_a_body_that_cannot_be_served_is_named(format: str, body: bytes, s
     async with running() as rig:
         got = await rig.send("POST", PATHS[format], data=body, headers=BOTH)
         assert got.status == 400
-        assert says in error_of(got, format)["message"]
+        field = "input" if format == "openai_responses" and says == "messages" else says
+        assert field in error_of(got, format)["message"]
         await wait_until(lambda: rig.delivered(got.call))
         failed = await rig.one(got.call, log.ResponseFailed)
         assert (failed.lane, failed.error, failed.status) == ("final", "request_invalid", 400)
@@ -167,7 +168,7 @@ async def test_without_a_gateway_key_nobody_gets_in(format: str) -> None:
 async def test_a_clients_credential_does_not_go_to_a_provider_that_is_not_marked() -> None:
     """A provider with neither `passthrough` nor `api_key`, say a model server of one's own, is called without one."""
     async with FakeProvider() as lab:
-        lab_only = {"lab": Provider(base_url=lab.url, format=("anthropic_messages", "openai_chat"))}
+        lab_only = {"lab": Provider(base_url=lab.url, format=("anthropic_messages", "openai_chat", "openai_responses"))}
         async with running(providers=lab_only) as rig:
             for format in FORMATS:
                 assert (await rig.ask("text-3", format)).status == 200

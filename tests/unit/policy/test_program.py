@@ -89,6 +89,8 @@ def types(events: Sequence[AnyEvent]) -> list[str]:
 
 
 FORMS = pytest.mark.parametrize("form", list(LENSES))
+BEGUN = {"anthropic_messages": 6, "openai_chat": 6, "openai_responses": 8}
+"""Inputs until the second piece of an answer is there."""
 ANSWERS = pytest.mark.parametrize("answer", [TEXT, TOOLS, THOUGHT], ids=["text", "tools", "thought"])
 
 
@@ -275,8 +277,8 @@ def test_an_answer_that_breaks_off_fails_with_the_same_error(form: str, error: s
                     seen.append(event.reason)
                 yield event
 
-    inputs = stream(form)[:6]
-    inputs.append(ResponseFailed(call="c1", n=6, lane="original", error=error, message="it broke"))
+    inputs = stream(form)[: BEGUN[form]]
+    inputs.append(ResponseFailed(call="c1", n=len(inputs), lane="original", error=error, message="it broke"))
     outputs = released([Looks()], inputs)
     end = outputs[-1]
     assert isinstance(end, ResponseFailed)
@@ -314,15 +316,16 @@ def test_a_client_that_left_ends_the_lane(form: str) -> None:
 @FORMS
 def test_garbage_closes_the_call(form: str) -> None:
     """A frame that cannot be read never passes by the policies; what came before it has left."""
-    inputs = stream(form)[:6]
-    inputs.append(ChunkReceived(call="c1", n=6, frame=b"data: {\n\n"))
-    inputs.append(ChunkReceived(call="c1", n=7, frame=b"data: later\n\n"))
+    begun = BEGUN[form]
+    inputs = stream(form)[:begun]
+    inputs.append(ChunkReceived(call="c1", n=begun, frame=b"data: {\n\n"))
+    inputs.append(ChunkReceived(call="c1", n=begun + 1, frame=b"data: later\n\n"))
     outputs = released(Noop(), inputs)
     violated, end = outputs[-2:]
     assert isinstance(violated, ProtocolViolated)
     assert isinstance(end, ResponseFailed)
-    assert (violated.by, violated.at, end.error) == ("provider", 6, "upstream_protocol")
-    assert frames(outputs) == [event.frame for event in inputs if isinstance(event, ChunkReceived)][:4]
+    assert (violated.by, violated.at, end.error) == ("provider", begun, "upstream_protocol")
+    assert frames(outputs) == [event.frame for event in inputs[:begun] if isinstance(event, ChunkReceived)]
 
 
 def test_what_cannot_be_framed_closes_the_call() -> None:

@@ -16,8 +16,8 @@ from luthien_stream.testing.scenarios import PLAIN, stream, text_of
 from luthien_stream.upstream.script import Answer, Say
 from tests.wait import wait_until
 
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
-FORMATS = {CHAT: "openai_chat", MESSAGES: "anthropic_messages"}
+CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
+FORMATS = {CHAT: "openai_chat", MESSAGES: "anthropic_messages", RESPONSES: "openai_responses"}
 ASK: list[Any] = [{"role": "user", "content": "Hello there"}]
 
 
@@ -34,7 +34,8 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def asked(model: str, **more: Any) -> dict[str, Any]:
-    return {"model": model, "max_tokens": 99, "messages": [{"role": "user", "content": ""}], "stream": True, **more}
+    said = [{"role": "user", "content": ""}]
+    return {"model": model, "max_tokens": 99, "messages": said, "input": said, "stream": True, **more}
 
 
 @pytest.mark.parametrize("path", FORMATS)
@@ -72,6 +73,52 @@ async def test_the_openai_sdk_understands(provider: FakeProvider, model: str) ->
         c.function.arguments  # type: ignore[union-attr]
         for c in other.message.tool_calls or ()
     ]
+
+
+@pytest.mark.parametrize("model", ["text-3", "echo", "thinking-2", "tools", "parallel-tools", "unicode"])
+async def test_the_openai_sdk_understands_responses(provider: FakeProvider, model: str) -> None:
+    """Streamed and unstreamed answers are equal to the SDK, and the one kept is the same."""
+    async with openai.AsyncOpenAI(base_url=provider.url + "/v1", api_key="sk", max_retries=0) as client:
+        whole = await client.responses.create(model=model, input="Hello there")
+        async with client.responses.stream(model=model, input="Hello there") as answer:
+            *_, last = [event async for event in answer]
+            streamed = await answer.get_final_response()
+        kept = await client.responses.retrieve(whole.id)
+    assert last.type == "response.completed"
+    assert [item.type for item in streamed.output] == [item.type for item in whole.output]
+    assert streamed.output_text == whole.output_text
+    assert whole.to_dict() == kept.to_dict()
+
+
+async def test_responses_are_kept_gone_on_from_and_deleted(provider: FakeProvider) -> None:
+    """Unless the request says otherwise; what is not there is refused as the vendor refuses it."""
+    async with openai.AsyncOpenAI(base_url=provider.url + "/v1", api_key="sk", max_retries=0) as client:
+        first = await client.responses.create(model="text-1", input="a")
+        more = await client.responses.create(model="echo", input="go on", previous_response_id=first.id)
+        assert more.output_text == "go on"
+        await client.responses.delete(first.id)
+        hidden = await client.responses.create(model="text-1", input="b", store=False)
+        for id in (first.id, hidden.id):
+            with pytest.raises(openai.NotFoundError):
+                await client.responses.retrieve(id)
+            with pytest.raises(openai.BadRequestError) as refused:
+                await client.responses.create(model="text-1", input="c", previous_response_id=id)
+            assert (refused.value.code, refused.value.param) == (
+                "previous_response_not_found",
+                "previous_response_id",
+            )
+
+
+async def test_embeddings_come_packed_or_as_numbers(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """The SDK asks for base64 and unpacks it: the same numbers."""
+    async with openai.AsyncOpenAI(base_url=provider.url + "/v1", api_key="sk", max_retries=0) as client:
+        packed = await client.embeddings.create(model="e", input=["a", "b c"])
+        plain = await client.embeddings.create(model="e", input=["a", "b c"], encoding_format="float")
+    assert [one.embedding for one in packed.data] == [one.embedding for one in plain.data]
+    assert [request.json["encoding_format"] for request in provider.requests] == ["base64", "float"]
+    assert packed.usage.total_tokens == 3
+    async with http.post(provider.url + "/v1/embeddings", json={"model": "e"}) as response:
+        assert response.status == 400
 
 
 async def test_scripts_come_before_the_model_name(provider: FakeProvider, http: aiohttp.ClientSession) -> None:

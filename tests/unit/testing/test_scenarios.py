@@ -12,7 +12,7 @@ from luthien_stream.testing import scenarios
 from luthien_stream.testing.scenarios import SCENARIOS, STAMP, Wish, parse, stream, text_of, wish_of
 from luthien_stream.upstream.script import fragments, words
 
-FORMATS = ("anthropic_messages", "openai_chat")
+FORMATS = ("anthropic_messages", "openai_chat", "openai_responses")
 STYLES = ("", "+crlf", "+spaced", "+odd", "+crlf+odd")
 
 
@@ -26,6 +26,8 @@ def said(form: str, frames: tuple[bytes, ...]) -> str:
     """All text of a streamed answer."""
     if form == "anthropic_messages":
         return "".join(one.get("delta", {}).get("text", "") for one in deltas(frames))
+    if form == "openai_responses":
+        return "".join(one["delta"] for one in deltas(frames) if one["type"] == "response.output_text.delta")
     return "".join(choice["delta"].get("content") or "" for one in deltas(frames) for choice in one["choices"])
 
 
@@ -66,17 +68,23 @@ def test_other_names_are_refused(model: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_timed_answers_have_a_stamp_in_every_piece(form: str) -> None:
-    """The provider writes its clock over the stamps, one a piece of text."""
-    assert b"".join(stream(form, "text-9+timed")).count(STAMP) == 9
+    """The provider writes its clock over the stamps, one a piece of text; what repeats the text has them again."""
+    times = 5 if form == "openai_responses" else 1
+    assert b"".join(stream(form, "text-9+timed")).count(STAMP) == 9 * times
 
 
-def test_the_wish_is_read_from_both_formats() -> None:
+def test_the_wish_is_read_from_every_format() -> None:
     """The last user text counts, and a tool result only while nothing was said after it."""
     chat = {"messages": [{"role": "user", "content": "a"}, {"role": "tool", "tool_call_id": "1", "content": "r"}]}
     assert wish_of(chat) == Wish(said="a", tool_result="r", usage=False)
     result = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "r"}]}
     messages = [{"role": "user", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": [result]}]
     assert wish_of({"messages": messages, "tools": [{"name": "Bash"}]}) == Wish("a", "r", "Bash", usage=False)
+    call = {"type": "function_call", "call_id": "1", "name": "Bash", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "1", "output": "r"}
+    said = [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}, call, output]
+    assert wish_of({"input": said, "tools": [{"name": "Bash"}]}) == Wish("a", "r", "Bash", usage=False)
+    assert wish_of({"input": "a"}) == Wish("a", usage=False)
     messages.append({"role": "user", "content": "b"})
     assert wish_of({"messages": messages}).tool_result == ""
 

@@ -1,4 +1,4 @@
-"""The demo models: valid answers in both formats, streamed and not, without a socket."""
+"""The demo models: valid answers in all formats, streamed and not, without a socket."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from luthien_stream.events.answer import End, Event, Text, ToolCall
 from luthien_stream.formats import LENSES
 from luthien_stream.upstream.demo import COMMAND, MODELS, PATHS, STORY, DemoUpstream, answer_to
 
-PROVIDER = Provider(base_url="", format=("openai_chat", "anthropic_messages"))
-BASH = {"anthropic_messages": {"name": "bash"}, "openai_chat": {"type": "function", "function": {"name": "bash"}}}
+PROVIDER = Provider(base_url="", format=("openai_chat", "anthropic_messages", "openai_responses"))
+BASH: dict[str, dict[str, Any]] = {
+    "anthropic_messages": {"name": "bash"},
+    "openai_chat": {"type": "function", "function": {"name": "bash"}},
+    "openai_responses": {"type": "function", "name": "bash"},
+}
 
 
 def asked(model: str, *messages: dict[str, Any], **more: Any) -> bytes:
     turns = messages or ({"role": "user", "content": "Hello  there\nyou"},)
-    return msgspec.json.encode({"model": model, "max_tokens": 99, "messages": turns, **more})
+    return msgspec.json.encode({"model": model, "max_tokens": 99, "messages": turns, "input": turns, **more})
 
 
 async def answered(path: str, body: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[int, bytes]:

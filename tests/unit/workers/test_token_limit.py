@@ -16,7 +16,7 @@ from tests.unit.workers.configured import made
 @pytest.mark.parametrize(("asked", "released"), [(10, 10), (50, 50), (1000, 50)])
 def test_the_request_is_bounded(form: str, asked: int, released: int) -> None:
     """A larger limit is lowered, a smaller one stays as it came."""
-    request = LENSES[form].request(request_body(max_tokens=asked))
+    request = LENSES[form].request(request_body(max_tokens=asked, max_output_tokens=asked))
     left = run(made("token_limit", max_tokens=50), request=request).request
     assert left is not None
     assert left.max_tokens == released
