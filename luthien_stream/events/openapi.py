@@ -15,7 +15,10 @@ _MESSAGES: dict[str, Any] = {
     "type": "object",
     "required": ["model", "messages"],
     "properties": {
-        "model": _MODEL,
+        "model": {
+            "type": "string",
+            "description": "Routed by `models:` of the configuration; `provider/model` names one.",
+        },
         "messages": {"type": "array", "items": {"type": "object"}},
         "stream": {"type": "boolean", "default": False},
     },

@@ -78,7 +78,7 @@ class Rig:
 
     async def ask(self, model: str, format: str = "anthropic_messages", *, stream: bool = True, **more: Any) -> Got:
         """Send a well-formed request; return all that comes back."""
-        body = more.pop("body", None) or request_body(model, stream=stream, **more.pop("fields", {}))
+        body = more.pop("body", None) or request_body(model, format, stream=stream, **more.pop("fields", {}))
         headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"} if format == "anthropic_messages" else {}
         headers = more.pop("headers", None) or headers or {"authorization": f"Bearer {KEY}"}
         return await self.send(
@@ -131,17 +131,14 @@ class Rig:
         return b"\n".join([*parts, *(body.body for body in self.bus.data.bodies.values())])
 
 
-def request_body(model: str, *, stream: bool = True, **fields: Any) -> dict[str, Any]:
-    """A request that every format takes."""
+def request_body(
+    model: str, format: str = "anthropic_messages", *, stream: bool = True, **fields: Any
+) -> dict[str, Any]:
+    """A request in this format; the one of messages is good as chat too."""
     said = [{"role": "user", "content": "Hello there"}]
-    return {
-        "model": model,
-        "max_tokens": 1000,
-        "messages": said,
-        "input": said,
-        "stream": stream,
-        **fields,
-    }
+    if format == "openai_responses":
+        return {"model": model, "max_output_tokens": 1000, "input": said, "stream": stream, **fields}
+    return {"model": model, "max_tokens": 1000, "messages": said, "stream": stream, **fields}
 
 
 @asynccontextmanager

@@ -43,9 +43,8 @@ async def test_no_credential_is_in_the_log(
     async with running(*policies) as rig:
         headers = {"authorization": f"Bearer {CANARY}", "cookie": f"session={CANARY}", "x-goog-api-key": CANARY}
         for model in ("text-3", "error-echo"):
-            body = request_body(model, **PLANTED, system=f"my key is {CANARY}") if format == "anthropic_messages" else (
-                request_body(model, **PLANTED)
-            )  # fmt: skip
+            said = {"system": f"my key is {CANARY}"} if format == "anthropic_messages" else {}
+            body = request_body(model, format, **PLANTED, **said)
             path = f"{PATHS[format]}?beta=true&api_key={CANARY}"
             got = await rig.send("POST", path, headers=headers, json=body)
             await wait_until(lambda call=got.call: rig.delivered(call))  # type: ignore[misc]

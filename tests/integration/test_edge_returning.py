@@ -47,7 +47,7 @@ WAYS = [(), (Shout(),)]
 
 async def left(rig: Rig, model: str, format: str, **headers: str) -> str:
     """Ask, take a few frames, go away. Returns the call's id."""
-    body = io.BytesIO(json.dumps(request_body(model)).encode())
+    body = io.BytesIO(json.dumps(request_body(model, format)).encode())
     asked = rig.client.post(rig.url + PATHS[format], data=body, headers={**HEADERS, **headers})
     async with asked as response:
         splitter, seen = Splitter(), 0
