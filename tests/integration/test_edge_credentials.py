@@ -43,7 +43,7 @@ async def test_no_credential_is_in_the_log(
     async with running(*policies) as rig:
         headers = {"authorization": f"Bearer {CANARY}", "cookie": f"session={CANARY}", "x-goog-api-key": CANARY}
         for model in ("text-3", "error-echo"):
-            said = {"system": f"my key is {CANARY}"} if format == "anthropic_messages" else {}
+            said: dict[str, Any] = {"system": f"my key is {CANARY}"} if format == "anthropic_messages" else {}
             body = request_body(model, format, **PLANTED, **said)
             path = f"{PATHS[format]}?beta=true&api_key={CANARY}"
             got = await rig.send("POST", path, headers=headers, json=body)
