@@ -20,6 +20,8 @@ from msgspec import Struct, field
 
 from luthien_stream.testing import breaks, dialect, scenarios
 from luthien_stream.testing.embeddings import embedded
+from luthien_stream.testing.recorded import Recorded
+from luthien_stream.testing.rules import refused
 from luthien_stream.testing.scenarios import STAMP, Scenario
 from luthien_stream.testing.stored import Stored
 from luthien_stream.upstream.render import BODIES, STREAMS
@@ -68,15 +70,17 @@ class FakeProvider:
     - `garbage`: status 200 and no such format; `never`: no answer at all; `slow-2`: `text-10` after 2 seconds
 
     Styles: `+crlf`, `+spaced`, `+odd` (comments, unknown fields), `+bytes` (pieces of 7 bytes), `+timed`.
-    `script(...)` puts other answers before that: model names, or `Answer`s. With `key` any other credential gets 401.
+    `script(...)` puts other answers before that: model names, `Answer`s, or bytes. With `key` any other credential gets
+    401. With `rules` requests are refused as strictly as by the vendors, by what was answered before.
     """
 
-    def __init__(self, *, port: int = 0, key: str = "", keep: int = 10_000) -> None:
+    def __init__(self, *, port: int = 0, key: str = "", keep: int = 10_000, rules: bool = False) -> None:
         self.requests: deque[Seen] = deque(maxlen=keep)
         """What arrived, oldest first; `keep` bounds it."""
         self._key = key
+        self._rules = rules
         self._port = port
-        self._script: deque[str | Answer] = deque()
+        self._script: deque[str | Answer | Recorded] = deque()
         self._failed: set[tuple[str, str, str]] = set()
         self._stored = Stored(min(keep, 1000))
         self._going = asyncio.Event()
@@ -120,7 +124,7 @@ class FakeProvider:
         """The base URL without `/v1`."""
         return f"http://127.0.0.1:{self._port}"
 
-    def script(self, *answers: str | Answer) -> None:
+    def script(self, *answers: str | Answer | Recorded) -> None:
         """Answer the next requests with these, one each, whatever model they name."""
         self._script.extend(answers)
 
@@ -195,13 +199,17 @@ class FakeProvider:
             status, raw = self._stored.refusal(body)
             if status:
                 return self._refused(seen, form, status, raw)
+        found = refused(form, body, [one.sent for one in self.requests]) if self._rules else None
+        if found is not None:
+            return self._refused(seen, form, 400, dialect.error_body(form, 400, str(found), found.param, found.code))
         streamed = bool(body.get("stream"))
         chosen = self._script.popleft() if self._script else body["model"]
         if isinstance(chosen, Answer):
-            whole = BODIES[form](chosen)
-            self._keep(form, body, whole)
-            frames = STREAMS[form](chosen, True) if streamed else [whole]
-            return await self._send(request, seen, form, Scenario("text", 0), frames, streamed)
+            chosen = Recorded(tuple(STREAMS[form](chosen, True)), BODIES[form](chosen))
+        if isinstance(chosen, Recorded):
+            self._keep(form, body, chosen.body)
+            parts = chosen.stream if streamed else (chosen.body,)
+            return await self._send(request, seen, form, Scenario("text", 0), parts, streamed)
         try:
             scenario = scenarios.parse(chosen)
         except ValueError as error:

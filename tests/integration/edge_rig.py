@@ -135,12 +135,11 @@ class Rig:
 def request_body(
     model: str, format: str = "anthropic_messages", *, stream: bool = True, **fields: Any
 ) -> dict[str, Any]:
-    """A request of this format; the default is one that chat takes too."""
+    """A request in this format; the one of messages is good as chat too."""
     said = [{"role": "user", "content": "Hello there"}]
-    talk = {"input": said, "max_output_tokens": 1000}
-    if format != "openai_responses":
-        talk = {"messages": said, "max_tokens": 1000}
-    return {"model": model, **talk, "stream": stream, **fields}
+    if format == "openai_responses":
+        return {"model": model, "max_output_tokens": 1000, "input": said, "stream": stream, **fields}
+    return {"model": model, "max_tokens": 1000, "messages": said, "stream": stream, **fields}
 
 
 @asynccontextmanager
