@@ -87,11 +87,16 @@ class ChatReader:
             raise ProtocolError("The provider sent a second choice, or a chunk after the end of its answer.")
         choice = chunk.choices[0]
         delta = choice.delta
-        if delta is not None and delta.content and self._kind == "text" and _says_text_only(delta):
-            pieces: Sequence[Piece] = (Said(delta.content),)
+        if delta is None or not self._begun or not _says_one_thing(delta):
+            pieces: Sequence[Piece] = tuple(self._chunk(chunk, data))
+        elif delta.content and self._kind == "text":
+            pieces = (Said(delta.content),)
+        elif delta.tool_calls and not self._kind:
+            pieces = self._more(delta.tool_calls)
         else:
             pieces = tuple(self._chunk(chunk, data))
-        self._finish = choice.finish_reason or self._finish
+        if choice.finish_reason:
+            self._finish = choice.finish_reason
         return pieces
 
     def close(self) -> Sequence[Piece]:
@@ -142,6 +147,20 @@ class ChatReader:
         if signature := next((str(block["signature"]) for block in signed if block.get("signature")), ""):
             self._kind = ""
             yield Sealed(Seal(FORMAT, signature))
+
+    def _more(self, calls: Sequence[ToolDelta]) -> Sequence[Piece]:
+        """Pieces of calls; of most chunks it is one piece of a call that has begun."""
+        piece = calls[0]
+        function, key = piece.function, piece.index
+        if (
+            len(calls) > 1
+            or key is None
+            or function is None
+            or piece.custom
+            or self._calls.is_another(key, piece.id or "")
+        ):
+            return [made for position, call in enumerate(calls) for made in self._call(call, position)]
+        return self._calls.add(key, function.arguments or "")
 
     def _call(self, piece: ToolDelta, position: int) -> Iterator[Piece]:
         key = piece.index if piece.index is not None else position
@@ -254,7 +273,15 @@ def _began(head: dict[str, Any]) -> Began:
     return Began(str(head.get("id") or ""), str(head.get("model") or ""), known)
 
 
-def _says_text_only(delta: Delta) -> bool:
+def _says_one_thing(delta: Delta) -> bool:
+    """True for a chunk with nothing but content, or nothing but calls."""
     return not (
-        delta.tool_calls or delta.refusal or delta.reasoning_content or delta.reasoning or delta.audio or delta.others
+        delta.refusal
+        or delta.reasoning_content
+        or delta.reasoning
+        or delta.function_call is not None
+        or delta.audio
+        or delta.others
+        or (delta.content and delta.tool_calls)
+        or delta.provider_specific_fields
     )
