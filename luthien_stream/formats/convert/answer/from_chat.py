@@ -55,6 +55,7 @@ class ChatReader:
 
     def __init__(self) -> None:
         self._begun = False
+        self._id = ""
         self._kind = ""  # of the part that is open: text, refusal, thinking
         self._calls = CallOrder()
         self._finish: str | None = None
@@ -114,8 +115,9 @@ class ChatReader:
     def _chunk(self, chunk: Chunk, data: bytes) -> Iterator[Piece]:
         if not self._begun:
             self._begun = True
-            head = parse(data)
-            yield _began(head)
+            began = _began(parse(data))
+            self._id = began.id
+            yield began
         delta = chunk.choices[0].delta if chunk.choices else None
         if delta is None:
             return
@@ -169,7 +171,7 @@ class ChatReader:
         if self._calls.is_another(key, piece.id or ""):
             if not name:
                 raise ProtocolError("The provider sent a tool call without a name.")
-            yield from self._calls.begin(key, CallBegan(piece.id or "", name))
+            yield from self._calls.begin(key, CallBegan(piece.id or _made_id(self._id, key), name))
         yield from self._calls.add(key, (said.arguments if said is not None else None) or "")
 
     def _enter(self, kind: str) -> Iterator[Piece]:
@@ -232,8 +234,8 @@ def read_completion(body: bytes, notes: Notes) -> list[Piece]:
         pieces += [Said(message.content), SaidAll()]
     if message.refusal:
         pieces += [Said(message.refusal, True), SaidAll()]
-    for call in message.tool_calls or ():
-        pieces += _whole_call(call)
+    for key, call in enumerate(message.tool_calls or ()):
+        pieces += _whole_call(call, _made_id(found.id or "", key))
     return [*pieces, Ended(REASONS.get(found.choices[0].finish_reason or "", "stop"), from_chat(found.usage))]
 
 
@@ -252,11 +254,16 @@ def _thinking(message: _Message) -> Iterator[Piece]:
         yield Sealed(Seal(FORMAT, str(block.get("signature") or "")))
 
 
-def _whole_call(call: ToolDelta) -> list[Piece]:
+def _made_id(answer: str, key: int) -> str:
+    """The id of a call that the provider gave none: without one no result could be linked to it."""
+    return f"call_{answer}_{key}"
+
+
+def _whole_call(call: ToolDelta, made_id: str) -> list[Piece]:
     said = _function(call)
     if said is None or not said.name:
         raise ProtocolError("The provider sent a tool call without a name.")
-    began = CallBegan(call.id or "", said.name)
+    began = CallBegan(call.id or made_id, said.name)
     return [began, *([CallSaid(said.arguments)] if said.arguments else []), CallEnded()]
 
 
