@@ -36,6 +36,7 @@ from luthien_stream.formats.openai_chat.wire import error_fields as openai_error
 
 ANTHROPIC, CHAT, RESPONSES = "anthropic_messages", "openai_chat", "openai_responses"
 PATHS: Mapping[str, str] = {ANTHROPIC: "/v1/messages", CHAT: "/v1/chat/completions", RESPONSES: "/v1/responses"}
+_ENDS = (Ended, Failed)
 _READ: Mapping[str, Callable[[Any], Conversation]] = {
     ANTHROPIC: read_messages,
     CHAT: read_chat,
@@ -58,8 +59,8 @@ class Transcoder:
     """Frames of one streamed answer from the provider's format to the client's. Raises `ProtocolError`."""
 
     def __init__(self, reader: Reader, writer: Writer, own_tools: OwnTools) -> None:
-        self._reader, self._writer, self._own_tools = reader, writer, own_tools
-        self._failed = False
+        self._reader, self._writer = reader, writer
+        self._own_tools = own_tools if own_tools else None
         self.ended = False
         """True once the answer is whole or has failed in the provider's own words. If it is not by the end of the
         stream, the provider broke off: nothing was written for that, and the client's connection must break too."""
@@ -80,14 +81,12 @@ class Transcoder:
         return [*self._reader.notes(), *self._writer.notes()]
 
     def _write(self, pieces: Iterable[Piece]) -> list[bytes]:
-        for piece in self._own_tools.restored(pieces) if self._own_tools else pieces:
-            if self._failed:
-                break  # a provider that goes on after its error says nothing that counts
-            self._writer.write(piece)
-            self._failed = isinstance(piece, Failed)
-            if isinstance(piece, Ended | Failed):
+        writer = self._writer
+        for piece in self._own_tools.restored(pieces) if self._own_tools is not None else pieces:
+            writer.write(piece)
+            if piece.__class__ in _ENDS:
                 self.ended = True
-        return self._writer.take()
+        return writer.take()
 
 
 class Conversion:

@@ -61,19 +61,19 @@ class CallOrder:
         call = self._calls.get(key)
         return call is None or bool(id and call.provider_id and id != call.provider_id)
 
-    def add(self, key: int, text: str) -> Iterator[Piece]:
+    def add(self, key: int, text: str) -> tuple[Piece, ...]:
         """A piece of a call's arguments."""
         call = self._calls[key]
         if not text:
-            return
+            return ()
         if call not in self._queue:
             raise ProtocolError("The provider went on with a tool call after its end.")
         self._grow(len(text))
         call.arguments.add(text)
         if call is self._queue[0]:
-            yield CallSaid(text)
-        else:
-            call.waiting.add(text)
+            return (CallSaid(text),)
+        call.waiting.add(text)
+        return ()
 
     def said(self, key: int) -> bool:
         """True if a call has arguments already."""

@@ -55,6 +55,7 @@ class ChatReader:
 
     def __init__(self) -> None:
         self._begun = False
+        self._id = ""
         self._kind = ""  # of the part that is open: text, refusal, thinking
         self._calls = CallOrder()
         self._finish: str | None = None
@@ -87,11 +88,16 @@ class ChatReader:
             raise ProtocolError("The provider sent a second choice, or a chunk after the end of its answer.")
         choice = chunk.choices[0]
         delta = choice.delta
-        if delta is not None and delta.content and self._kind == "text" and _says_text_only(delta):
-            pieces: Sequence[Piece] = (Said(delta.content),)
+        if delta is None or not self._begun or not _says_one_thing(delta):
+            pieces: Sequence[Piece] = tuple(self._chunk(chunk, data))
+        elif delta.content and self._kind == "text":
+            pieces = (Said(delta.content),)
+        elif delta.tool_calls and not self._kind:
+            pieces = self._more(delta.tool_calls)
         else:
             pieces = tuple(self._chunk(chunk, data))
-        self._finish = choice.finish_reason or self._finish
+        if choice.finish_reason:
+            self._finish = choice.finish_reason
         return pieces
 
     def close(self) -> Sequence[Piece]:
@@ -109,8 +115,9 @@ class ChatReader:
     def _chunk(self, chunk: Chunk, data: bytes) -> Iterator[Piece]:
         if not self._begun:
             self._begun = True
-            head = parse(data)
-            yield _began(head)
+            began = _began(parse(data))
+            self._id = began.id
+            yield began
         delta = chunk.choices[0].delta if chunk.choices else None
         if delta is None:
             return
@@ -143,6 +150,20 @@ class ChatReader:
             self._kind = ""
             yield Sealed(Seal(FORMAT, signature))
 
+    def _more(self, calls: Sequence[ToolDelta]) -> Sequence[Piece]:
+        """Pieces of calls; of most chunks it is one piece of a call that has begun."""
+        piece = calls[0]
+        function, key = piece.function, piece.index
+        if (
+            len(calls) > 1
+            or key is None
+            or function is None
+            or piece.custom
+            or self._calls.is_another(key, piece.id or "")
+        ):
+            return [made for position, call in enumerate(calls) for made in self._call(call, position)]
+        return self._calls.add(key, function.arguments or "")
+
     def _call(self, piece: ToolDelta, position: int) -> Iterator[Piece]:
         key = piece.index if piece.index is not None else position
         said = _function(piece)
@@ -150,7 +171,7 @@ class ChatReader:
         if self._calls.is_another(key, piece.id or ""):
             if not name:
                 raise ProtocolError("The provider sent a tool call without a name.")
-            yield from self._calls.begin(key, CallBegan(piece.id or "", name))
+            yield from self._calls.begin(key, CallBegan(piece.id or _made_id(self._id, key), name))
         yield from self._calls.add(key, (said.arguments if said is not None else None) or "")
 
     def _enter(self, kind: str) -> Iterator[Piece]:
@@ -213,8 +234,8 @@ def read_completion(body: bytes, notes: Notes) -> list[Piece]:
         pieces += [Said(message.content), SaidAll()]
     if message.refusal:
         pieces += [Said(message.refusal, True), SaidAll()]
-    for call in message.tool_calls or ():
-        pieces += _whole_call(call)
+    for key, call in enumerate(message.tool_calls or ()):
+        pieces += _whole_call(call, _made_id(found.id or "", key))
     return [*pieces, Ended(REASONS.get(found.choices[0].finish_reason or "", "stop"), from_chat(found.usage))]
 
 
@@ -233,11 +254,16 @@ def _thinking(message: _Message) -> Iterator[Piece]:
         yield Sealed(Seal(FORMAT, str(block.get("signature") or "")))
 
 
-def _whole_call(call: ToolDelta) -> list[Piece]:
+def _made_id(answer: str, key: int) -> str:
+    """The id of a call that the provider gave none: without one no result could be linked to it."""
+    return f"call_{answer}_{key}"
+
+
+def _whole_call(call: ToolDelta, made_id: str) -> list[Piece]:
     said = _function(call)
     if said is None or not said.name:
         raise ProtocolError("The provider sent a tool call without a name.")
-    began = CallBegan(call.id or "", said.name)
+    began = CallBegan(call.id or made_id, said.name)
     return [began, *([CallSaid(said.arguments)] if said.arguments else []), CallEnded()]
 
 
@@ -254,7 +280,15 @@ def _began(head: dict[str, Any]) -> Began:
     return Began(str(head.get("id") or ""), str(head.get("model") or ""), known)
 
 
-def _says_text_only(delta: Delta) -> bool:
+def _says_one_thing(delta: Delta) -> bool:
+    """True for a chunk with nothing but content, or nothing but calls."""
     return not (
-        delta.tool_calls or delta.refusal or delta.reasoning_content or delta.reasoning or delta.audio or delta.others
+        delta.refusal
+        or delta.reasoning_content
+        or delta.reasoning
+        or delta.function_call is not None
+        or delta.audio
+        or delta.others
+        or (delta.content and delta.tool_calls)
+        or delta.provider_specific_fields
     )

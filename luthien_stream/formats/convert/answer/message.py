@@ -63,11 +63,13 @@ class Fold:
     """Pieces to blocks, one at a time."""
 
     def __init__(self) -> None:
-        self._text = Joined()
+        self.text = Joined()
+        """What the open text says so far; a writer that knows that it goes on may add to it."""
         self._refusal = False
         self._thought = Joined()
         self._call: CallBegan | None = None
-        self._arguments = Joined()
+        self.arguments = Joined()
+        """What the open call says so far, likewise."""
 
     def take(self, piece: Piece) -> Iterable[Block]:
         """Take a piece; return the blocks that are whole now."""
@@ -75,7 +77,7 @@ class Fold:
             case Said():
                 ended = self._spoken() if piece.refusal != self._refusal else ()
                 self._refusal = piece.refusal
-                self._text.add(piece.text)
+                self.text.add(piece.text)
                 return ended
             case Thought():
                 self._thought.add(piece.text)
@@ -84,19 +86,19 @@ class Fold:
                 text = self._thought.take()
                 return (*self._spoken(), *((Thinking(text, piece.seal),) if text or piece.seal.data else ()))
             case CallSaid():
-                self._arguments.add(piece.text)
+                self.arguments.add(piece.text)
             case CallBegan():
                 self._call = piece
                 return self._spoken()
             case CallEnded() if self._call is not None:
                 call, self._call = self._call, None
-                return (Call(call.id, call.name, self._arguments.take(), call.kind, call.namespace),)
+                return (Call(call.id, call.name, self.arguments.take(), call.kind, call.namespace),)
             case SaidAll() | Ended():
                 return self._spoken()
         return ()
 
     def _spoken(self) -> tuple[Block, ...]:
-        text = self._text.take()
+        text = self.text.take()
         return (Spoken(text, self._refusal),) if text else ()
 
 

@@ -32,9 +32,12 @@ from luthien_stream.formats.framing import Notes
 from luthien_stream.formats.json import dump, parse
 
 FORMAT = "anthropic_messages"
-_DELTA = (
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":%b}}\n\n'
-)
+_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b:'
+_DELTAS = {
+    "text": b'"text_delta","text"',
+    "thinking": b'"thinking_delta","thinking"',
+    "tool_use": b'"input_json_delta","partial_json"',
+}
 
 
 class MessagesWriter:
@@ -45,6 +48,7 @@ class MessagesWriter:
         self._frames: list[bytes] = []
         self._index = -1
         self._open = ""  # the type of the block that is open
+        self._before = b""  # what a delta of that block has before its text
         self._begun = False
         self._calls = 0
         self._refused = False
@@ -54,12 +58,15 @@ class MessagesWriter:
         """Write a piece."""
         match piece:
             case Said():
-                self._refused = self._refused or piece.refusal
-                self._piece("text", b"text_delta", b"text", piece.text)
+                if piece.refusal:
+                    self._refused = True
+                if self._open == "text" or self._enter("text"):
+                    self._frames.append(b"%b%b}}\n\n" % (self._before, dump(piece.text)))
             case CallSaid():
-                self._delta(b"input_json_delta", b"partial_json", piece.text)
+                self._frames.append(b"%b%b}}\n\n" % (self._before, dump(piece.text)))
             case Thought():
-                self._piece("thinking", b"thinking_delta", b"thinking", piece.text)
+                if self._open == "thinking" or self._enter("thinking"):
+                    self._frames.append(b"%b%b}}\n\n" % (self._before, dump(piece.text)))
             case Sealed():
                 self._sealed(piece.seal)
             case SaidAll() | CallEnded():
@@ -95,11 +102,6 @@ class MessagesWriter:
         message = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
         self._frames.append(wrap("message_start", {"message": message}))
 
-    def _piece(self, block: str, kind: bytes, field: bytes, text: str) -> None:
-        if self._open != block and not self._enter(block):
-            return
-        self._delta(kind, field, text)
-
     def _enter(self, block: str) -> bool:
         """Begin a block of text or thinking, unless a call was written: the client could not send that back."""
         if self._calls:
@@ -108,16 +110,13 @@ class MessagesWriter:
         self._begin({"type": block, block: "", **({"signature": ""} if block == "thinking" else {})})
         return True
 
-    def _delta(self, kind: bytes, field: bytes, text: str) -> None:
-        self._frames.append(_DELTA % (self._index, kind, field, dump(text)))
-
     def _sealed(self, seal: Seal) -> None:
-        signature = tagged(seal, FORMAT)
         if seal.redacted and seal.owner == FORMAT:
             if not self._calls:
                 self._begin({"type": "redacted_thinking", "data": seal.data})
         elif self._open == "thinking" or (seal.data and self._enter("thinking")):
-            self._delta(b"signature_delta", b"signature", signature)
+            delta = {"type": "signature_delta", "signature": tagged(seal, FORMAT)}
+            self._frames.append(wrap("content_block_delta", {"index": self._index, "delta": delta}))
         self._shut()
 
     def _begin(self, block: dict[str, Any]) -> None:
@@ -126,6 +125,7 @@ class MessagesWriter:
         self._shut()
         self._index += 1
         self._open = block["type"]
+        self._before = _DELTA % (self._index, _DELTAS.get(self._open, b""))
         self._frames.append(wrap("content_block_start", {"index": self._index, "content_block": block}))
 
     def _shut(self) -> None:

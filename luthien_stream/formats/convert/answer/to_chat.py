@@ -45,17 +45,17 @@ class ChatWriter:
         self._thought = Joined()
         self._blocks = 0
         self._calls = 0
-        self._custom = False  # the call that is open has free input
+        self._call_before = b""  # what a chunk of the open call has before its text
 
     def write(self, piece: Piece) -> None:
         """Write a piece."""
         match piece:
+            case Said() if self._before and not piece.refusal:
+                self._frames.append(b'%b"content":%b%b' % (self._before, dump(piece.text), _TAIL))
             case Said():
                 self._text(b'"refusal"' if piece.refusal else b'"content"', piece.text)
             case CallSaid():
-                field = b'"custom":{"input"' if self._custom else b'"function":{"arguments"'
-                call = b'"tool_calls":[{"index":%d,%b:%b}}]' % (self._calls - 1, field, dump(piece.text))
-                self._frames.append(self._begun() + call + _TAIL)
+                self._frames.append(b"%b%b}}]%b" % (self._call_before, dump(piece.text), _TAIL))
             case Thought():
                 self._thought.add(piece.text)
                 self._text(b'"reasoning_content"', piece.text)
@@ -102,7 +102,8 @@ class ChatWriter:
 
     def _call(self, began: CallBegan) -> None:
         call = _call(Call(began.id, began.name, "", began.kind))
-        self._custom = began.kind == "custom"
+        field = b'"custom":{"input"' if began.kind == "custom" else b'"function":{"arguments"'
+        self._call_before = b'%b"tool_calls":[{"index":%d,%b:' % (self._begun(), self._calls, field)
         self._frames.append(b'%b"tool_calls":%b%b' % (self._begun(), dump([{"index": self._calls, **call}]), _TAIL))
         self._calls += 1
 

@@ -51,10 +51,13 @@ class ResponsesWriter:
     def write(self, piece: Piece) -> None:
         """Write a piece."""
         match piece:
+            case Said() if self._open == "text" and not piece.refusal:
+                self._fold.text.add(piece.text)
+                self._put_delta(piece.text)
             case Said():
                 self._piece("refusal" if piece.refusal else "text", piece)
             case CallSaid():
-                self._fold.take(piece)
+                self._fold.arguments.add(piece.text)
                 self._put_delta(piece.text)
             case Thought():
                 self._piece("thinking", piece)

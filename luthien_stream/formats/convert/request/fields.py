@@ -7,10 +7,12 @@ from typing import Any, Self
 
 from luthien_stream.formats.errors import RequestError
 
+_SHOWN = 60
+
 
 def unsupported(path: str, what: str = "") -> RequestError:
     """The refusal of a field that the provider's format has no words for; `what` is the value at fault."""
-    shown = f"`{path}` ({what})" if what else f"`{path}`"
+    shown = f"`{path}` ({what[:_SHOWN]})" if what else f"`{path}`"
     return RequestError(
         f"{shown} cannot be carried over: this model's provider speaks another format, which has no words for it. "
         "Leave it out, or choose a model whose provider speaks the format of this request.",

@@ -148,6 +148,7 @@ BROKEN: list[tuple[str, list[bytes]]] = [
     (ANTHROPIC, [begin(), sse("content_block_stop", index=0)]),
     (ANTHROPIC, [begin(), sse("message_stop"), sse("message_stop")]),
     (ANTHROPIC, [begin(), sse("content_block_start", index=0, content_block={"type": "tool_use", "id": "a"})]),
+    (ANTHROPIC, [*CUT[ANTHROPIC][:-1], sse("error", error={}), CUT[ANTHROPIC][-2]]),
     (CHAT, [b"data: 5\n\n"]),
     (CHAT, [chunk(call(0, id="a", function={"arguments": "x"}))]),
     (CHAT, [chunk({}, "stop"), DONE, chunk({"content": "a"})]),
@@ -156,7 +157,9 @@ BROKEN: list[tuple[str, list[bytes]]] = [
     (RESPONSES, [sse("response.function_call_arguments.delta", output_index=3, delta="a")]),
     (RESPONSES, [sse("response.created", response={}), sse("response.created", response={})]),
     (RESPONSES, [*ANSWERS["text"][0], ANSWERS["text"][0][-1]]),
-    (RESPONSES, [sse("response.output_item.added", output_index=0, item={"type": "function_call"})]),
+    (RESPONSES, [*ANSWERS["text"][0], ANSWERS["text"][0][4]]),
+    (RESPONSES, ANSWERS["text"][0][1:]),
+    (RESPONSES, [ANSWERS["text"][0][0], sse("response.output_item.added", item={"type": "function_call"})]),
 ]
 
 

@@ -203,3 +203,15 @@ def test_anthropic_knows_the_tools_of_earlier_calls() -> None:
     found = sent(CHAT, ANTHROPIC, {"model": "m", "messages": messages})
     assert found["tools"] == [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
     assert found["tool_choice"] == {"type": "none"}
+
+
+def test_a_call_without_an_id_gets_one() -> None:
+    """Some servers give none; the client could not say which call a result belongs to."""
+    said = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    frames = [chunk(call(0, **said)), chunk(call(1, **said), "tool_calls"), DONE]
+    found = data_of_frames(streamed(begun(ANTHROPIC, CHAT), frames))
+    ids = [frame["content_block"]["id"] for frame in found if frame["type"] == "content_block_start"]
+    message = {"role": "assistant", "content": None, "tool_calls": [said, said]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    body = begun(ANTHROPIC, CHAT).body(json.dumps({"id": "chatcmpl-1", "choices": [choice]}).encode())
+    assert ids == [block["id"] for block in json.loads(body)["content"]] == ["call_chatcmpl-1_0", "call_chatcmpl-1_1"]
