@@ -26,7 +26,7 @@ CALLS = {"ANTHROPIC_API_KEY": 8, "OPENAI_API_KEY": 8}
 PRICES = {"ANTHROPIC_API_KEY": (1.0, 5.0), "OPENAI_API_KEY": (0.25, 2.0)}
 """Dollars for a million tokens in and out, of the default models when this was written."""
 SAY = "Reply with the single word: pong"
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CITY: dict[str, object] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 
 def cap(key: str) -> float:

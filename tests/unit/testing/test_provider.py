@@ -231,7 +231,7 @@ async def test_a_flaky_model_fails_every_other_time_for_each_credential(
     provider: FakeProvider, http: aiohttp.ClientSession, path: str
 ) -> None:
     """So that clients which run side by side all see one failure and then an answer."""
-    body = asked("flaky-503", input="")
+    body = asked("flaky-503")
 
     async def status(key: str) -> int:
         async with http.post(provider.url + path, json=body, headers={"x-api-key": key}) as response:
@@ -247,7 +247,7 @@ async def test_a_flaky_connection_breaks_once(provider: FakeProvider, http: aioh
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
     async with http.post(provider.url + CHAT, json=asked("flaky-break-3")) as response:
-        assert await response.read() == b"".join(stream("openai_chat", "flaky-break-3"))
+        assert (await response.read()).endswith(b"data: [DONE]\n\n")
 
 
 async def test_the_model_acts_as_it_is_told(provider: FakeProvider) -> None:
