@@ -32,7 +32,7 @@ QUIET = {
     "CI": "1",
 }
 """No client may wait for a network that is not there."""
-MODELS = ("text-8", "unicode", "flaky-503", "text-2@0.08", "act")
+MODELS = ("text-8", "unicode", "flaky-503", "silent-12", "act")
 Reports = dict[str, Any]
 
 

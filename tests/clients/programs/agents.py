@@ -110,7 +110,7 @@ def texts(name: str, run: Callable[[str], Any], prefix: str) -> dict[str, Callab
         f"{name}streamed text": lambda: run(f"{prefix}text-8"),
         f"{name}unicode": lambda: run(f"{prefix}unicode"),
         f"{name}retry after 503": lambda: run(f"{prefix}flaky-503"),
-        f"{name}silence": lambda: run(f"{prefix}text-2@0.08"),
+        f"{name}silence": lambda: run(f"{prefix}silent-12"),
     }
 
 

@@ -55,7 +55,7 @@ main(
         "retry after 503": lambda: claude("flaky-503"),
         "retry after 429": lambda: claude("flaky-429"),
         "retry after a cut stream": lambda: claude("flaky-break-3"),
-        "silence": lambda: claude("text-2@0.08"),
-        "a minute of silence": lambda: claude("text-2@0.015"),
+        "silence": lambda: claude("silent-12"),
+        "a minute of silence": lambda: claude("silent-66"),
     }
 )
