@@ -5,12 +5,14 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := luthien_stream workers tests
+CLIENTS := newest older aider llm
+ENVIRONMENTS := tests/clients/environments
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-long bench check format lock schemas clean
+.PHONY: help install up test test-long test-clients test-live bench check lock-clients format lock schemas clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 install: .venv/.installed ## make .venv and install the gateway into it
 
@@ -22,6 +24,12 @@ test: .venv/.developing ## the tests; some of them with ARGS="-k name"
 
 test-long: .venv/.developing ## the tests that take minutes
 	@$(BIN)/pytest -q -m long $(ARGS)
+
+test-clients: .venv/.developing $(CLIENTS:%=.clients/%/.installed) .clients/node/.installed ## real clients (Node and 3 GB of disk needed)
+	@$(BIN)/pytest -q -m clients tests/clients $(ARGS); code=$$?; $(BIN)/python -m tests.clients.table; exit $$code
+
+test-live: .venv/.developing ## real providers, with your keys, for a few cents
+	@$(BIN)/pytest -q -s -m live tests/live $(ARGS)
 
 bench: .venv/.developing ## measure; the last line has the ratios
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -43,8 +51,16 @@ lock: .venv/.locking ## choose the newest versions of everything, with their has
 	@.venv/locking/bin/uv pip compile $(LOCK_FLAGS) pyproject.toml --extra build --extra test --extra dev \
 		--output-file requirements-dev.lock
 
+lock-clients: .venv/.locking ## choose what the clients of test-clients need, with hashes
+	@for name in $(CLIENTS); do .venv/locking/bin/uv pip compile $(LOCK_FLAGS) $(ENVIRONMENTS)/$$name.in \
+		--output-file $(ENVIRONMENTS)/$$name.lock || exit 1; done
+	@cd $(ENVIRONMENTS) && npm install --package-lock-only --silent
+	@$(PYTHON) -c 'import json, pathlib; file = pathlib.Path("$(ENVIRONMENTS)/package-lock.json"); \
+		lock = json.loads(file.read_text()); [one.pop("funding", None) for one in lock["packages"].values()]; \
+		file.write_text(json.dumps(lock, indent=2) + "\n")'
+
 clean: ## remove what these targets made, but no data (that is in .luthien)
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .clients build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find luthien_stream workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 LOCK_FLAGS := --quiet --no-config --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -64,6 +80,18 @@ LOCK_FLAGS := --quiet --no-config --upgrade --universal --python-version 3.11 --
 .venv/.developing: requirements-dev.lock .venv/.installed
 	@echo "installing what the tests need ..."
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+.clients/%/.installed: $(ENVIRONMENTS)/%.lock | .venv/bin/python
+	@echo "installing the clients $* ..."
+	@$(PYTHON) -m venv .clients/$*
+	@.clients/$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	@touch $@
+
+.clients/node/.installed: $(ENVIRONMENTS)/package.json $(ENVIRONMENTS)/package-lock.json $(ENVIRONMENTS)/.npmrc
+	@echo "installing the clients that npm has (minutes the first time) ..."
+	@mkdir -p .clients/node && cp $^ .clients/node/
+	@cd .clients/node && npm ci --silent
 	@touch $@
 
 .venv/.locking: | .venv/bin/python

@@ -26,6 +26,7 @@ Point your agent or SDK at it:
   Claude Code     ANTHROPIC_BASE_URL={url} {variable}claude
   Anthropic SDK   Anthropic(base_url="{url}"{argument})
   OpenAI SDK      OpenAI(base_url="{url}/v1"{argument})
+  Any other       {command} setup{data_flag}
 
 Watch it:         {command} tail{data_flag}
 Policies:         {pipeline}

@@ -65,8 +65,9 @@ class FakeProvider:
     - `cut-5`: a clean end after 5 frames, without the end of the answer; `break-5`: the connection is closed there;
       `reset-5`: it is reset; `stall-5`: silence from there on
     - `act`: the call that the last user text asks for as `use TOOL {arguments}`; after its result only text
-    - `flaky-529`: that error to the first request of each credential, `text-5` to the next one, and so on in turn;
+    - `flaky-529`: that error to the first request of each credential, `text-4` to the next one, and so on in turn;
       `flaky-break-3`: likewise with a connection that is closed after 3 frames
+    - `silent-12`: four pieces of text, with 12 seconds of silence in the middle
     - `garbage`: status 200 and no such format; `never`: no answer at all; `slow-2`: `text-10` after 2 seconds
 
     Styles: `+crlf`, `+spaced`, `+odd` (comments, unknown fields), `+bytes` (pieces of 7 bytes), `+timed`.
@@ -274,6 +275,8 @@ class FakeProvider:
         begun, step = asyncio.get_running_loop().time(), 1 / scenario.rate if scenario.rate else 0.0
         for number, part in enumerate(parts):
             await _until(begun + number * step)
+            if scenario.kind == "silent" and number == len(parts) // 2:
+                await asyncio.sleep(scenario.count)
             await send(response, seen, part.replace(STAMP, b"T%019d" % time.monotonic_ns(), 1) if timed else part)
 
     async def _write(self, response: web.StreamResponse, seen: Seen, data: bytes) -> None:

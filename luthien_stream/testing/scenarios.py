@@ -136,8 +136,8 @@ def _text(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
     return (Say(tuple(f"{stamp}{_COUNTED[i % 10]} {i} " for i in range(scenario.count))),)
 
 
-def _recovered(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
-    return _text(Scenario("text", 5), wish)
+def _short(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
+    return _text(Scenario("text", 4), wish)
 
 
 def _echo(scenario: Scenario, wish: Wish) -> tuple[Piece, ...]:
@@ -193,6 +193,7 @@ SCENARIOS: dict[str, int] = {
     "act": 0,
     "flaky": 529,
     "flaky-break": 3,
+    "silent": 12,
     "length": 10,
     "refusal": 3,
     "error": 500,
@@ -215,7 +216,8 @@ _PIECES: dict[str, Callable[[Scenario, Wish], tuple[Piece, ...]]] = {
     "tools": _tools,
     "parallel-tools": _tools,
     "act": _act,
-    "flaky": _recovered,
-    "flaky-break": _recovered,
+    "flaky": _short,
+    "flaky-break": _short,
+    "silent": _short,
 }
 _STOPS: dict[str, Stop] = {"length": "length", "refusal": "content_filter"}

@@ -10,18 +10,24 @@ CHANGED = ("alpha", "OMEGA")
 """What the changing pipeline replaces."""
 DENIED = "delete_files"
 """A tool that it denies."""
+RAN = "The tool says:"
+"""What the model answers to a tool's result: without one, nothing was run."""
 NOTHING = "(nothing)"
 
 
 def check(scenario: str, pipeline: str, direct: Any, got: Any) -> None:
     """Raises `AssertionError` where the client can tell that the gateway is there, or that a policy failed to act."""
-    if "cut stream" in scenario:
+    if scenario.endswith("cut stream") and "retry" not in scenario:
         assert "raised" in direct, direct
         assert "raised" in got, "a cut answer was taken for a whole one"
     elif pipeline != "changing":
         same(direct, got)
     elif "denied tools" in scenario:
         check_denied(direct, got)
+    elif "denied command" in scenario:
+        assert "raised" not in got, got
+        assert RAN in json.dumps(direct["final"])
+        assert RAN not in json.dumps(got["final"])
     elif "sha256" in direct:
         same(direct["headers"], got["headers"])
     elif "final" in direct:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from luthien_stream.embedded.place import discard_data
 from tests.acceptance.gateway import Gateway
-from tests.clients.catalogue import CLIENTS, INSTALLED
+from tests.clients.catalogue import CLIENTS, INSTALLED, NODE, PROGRAMS
 from tests.clients.runs import Runs
 
 PIPELINES: dict[str, list[dict[str, Any]]] = {
@@ -39,6 +40,14 @@ def provider() -> Iterator[str]:
         process.terminate()
 
 
+def providers(url: str) -> dict[str, Any]:
+    """The fake provider, as both vendors."""
+    return {
+        "anthropic": {"base_url": url, "format": "anthropic_messages", "passthrough": True},
+        "openai": {"base_url": f"{url}/v1", "format": ["openai_chat", "openai_responses"], "passthrough": True},
+    }
+
+
 @pytest.fixture(scope="session")
 def gateways(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gateway]]:
     """A gateway for each pipeline, as `up` starts it."""
@@ -46,7 +55,7 @@ def gateways(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     try:
         for name, pipeline in PIPELINES.items():
             folder = tmp_path_factory.mktemp("gateway")
-            running[name] = Gateway(folder, provider, pipeline=pipeline, database="none")
+            running[name] = Gateway(folder, provider, pipeline=pipeline, database="none", providers=providers(provider))
             asyncio.run(running[name].start())
         yield running
     finally:
@@ -63,6 +72,9 @@ def runs(provider: str, gateways: dict[str, Gateway], request: pytest.FixtureReq
         call = getattr(item, "callspec", None)
         if call is not None and "scenario" in call.params:
             chosen.setdefault(call.params["client"].name, set()).add(call.params["scenario"])
+    for program in PROGRAMS.glob("*.mjs"):
+        if NODE.exists():
+            shutil.copy(program, NODE.parent)  # beside the packages, where Node looks for them
     runs = Runs({"direct": provider, **{name: gateway.url for name, gateway in gateways.items()}})
     for client in CLIENTS:
         wanted = tuple(name for name in client.scenarios if name in chosen.get(client.name, ()))

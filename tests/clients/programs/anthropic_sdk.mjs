@@ -50,7 +50,7 @@ await main({
   'retry after 503': () => recovered('flaky-503'),
   'retry after 429': () => recovered('flaky-429'),
   'cut stream': () => streamed('break-5'),
-  'silence': () => streamed('text-2@0.08'),
+  'silence': () => streamed('silent-12'),
   'count tokens': () => client.messages.countTokens({ model: 'text-5', messages: hello }),
   'models': async () => {
     const listed = []

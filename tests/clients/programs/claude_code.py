@@ -16,7 +16,7 @@ def claude(model: str, prompt: str = "Hello there", *more: str) -> dict[str, Any
     """What it prints as JSON lines: the answers, the results of tools, and how the run ended."""
     words = [os.environ["CLIENT"], "-p", prompt, "--model", model, "--output-format", "stream-json", "--verbose", *more]
     done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
-    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    events = [json.loads(line) for line in done.stdout.split("\n") if line.startswith("{")]
     kept = [shown(event) for event in events if event.get("type") in ("assistant", "user", "result")]
     if not kept:
         return {"raised": "nothing was printed", "message": (done.stdout + done.stderr)[-1000:]}
@@ -51,12 +51,11 @@ main(
         "tools": lambda: with_bash("echo Lyon"),
         "denied command": lambda: with_bash("echo forbidden"),
         "error 400": lambda: claude("error-400"),
-        "error 401": lambda: claude("error-401"),
         "retry after 529": lambda: claude("flaky-529"),
         "retry after 503": lambda: claude("flaky-503"),
         "retry after 429": lambda: claude("flaky-429"),
         "retry after a cut stream": lambda: claude("flaky-break-3"),
-        "silence": lambda: claude("text-2@0.08"),
-        "a minute of silence": lambda: claude("text-2@0.015"),
+        "silence": lambda: claude("silent-12"),
+        "a minute of silence": lambda: claude("silent-66"),
     }
 )

@@ -84,7 +84,7 @@ def scenarios(format: str, make: Callable[..., Any]) -> dict[str, Callable[[], A
         "error 503": lambda: streamed(make("error-503")),
         "retry after 503": lambda: whole(make("flaky-503", 2)),
         "cut stream": lambda: streamed(make("break-5")),
-        "silence": lambda: streamed(make("text-2@0.08")),
+        "silence": lambda: streamed(make("silent-12")),
     }
     return {f"{format} {name}": run for name, run in runs.items()}
 

@@ -75,7 +75,7 @@ await main({
   'retry after 503': () => recovered('flaky-503'),
   'retry after 429': () => recovered('flaky-429'),
   'cut stream': () => streamed('break-5'),
-  'silence': () => streamed('text-2@0.08'),
+  'silence': () => streamed('silent-12'),
   'models': async () => {
     const listed = []
     for await (const model of client.models.list()) listed.push(model.id)
@@ -96,6 +96,6 @@ await main({
   'responses denied tools': () => respondedTwice('tools', 'delete_files'),
   'responses error 503': () => responded('error-503'),
   'responses cut stream': () => responded('break-5'),
-  'responses silence': () => responded('text-2@0.08'),
+  'responses silence': () => responded('silent-12'),
   'held responses': held,
 })

@@ -119,8 +119,8 @@ main(
         "retry after 503": lambda: {"final": patient.chat.completions.create(**asked("flaky-503"))},
         "retry after 429": lambda: {"final": patient.chat.completions.create(**asked("flaky-429"))},
         "cut stream": lambda: streamed("break-5"),
-        "silence": lambda: streamed("text-2@0.08"),
-        "a minute of silence": lambda: streamed("text-2@0.015"),
+        "silence": lambda: streamed("silent-12"),
+        "a minute of silence": lambda: streamed("silent-66"),
         "models": models,
         "embeddings": embeddings,
         "bytes": lambda: raw("text-20"),
@@ -132,7 +132,7 @@ main(
         "responses denied tools": lambda: responses_two_turns("tools", "delete_files"),
         "responses error 503": lambda: responses_streamed("error-503"),
         "responses cut stream": lambda: responses_streamed("break-5"),
-        "responses silence": lambda: responses_streamed("text-2@0.08"),
+        "responses silence": lambda: responses_streamed("silent-12"),
         "held responses": responses_held,
     }
 )

@@ -53,7 +53,7 @@ for (const [format, make] of Object.entries(makers)) {
   add('error in the stream', () => streamed(make('error-frame-5')))
   add('retry after 503', () => generated(make('flaky-503'), { maxRetries: 2 }))
   add('cut stream', () => streamed(make('break-5')))
-  add('silence', () => streamed(make('text-2@0.08')))
+  add('silence', () => streamed(make('silent-12')))
 }
 scenarios['messages thinking'] = () => streamed(anthropic('thinking-8'))
 scenarios['responses thinking'] = () => streamed(openai.responses('thinking-8'))

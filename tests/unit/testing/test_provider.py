@@ -224,3 +224,41 @@ async def test_a_key_may_be_required(http: aiohttp.ClientSession) -> None:
         for key, status in (("sk-right", 200), ("sk-wrong", 401)):
             async with http.post(provider.url + MESSAGES, json=asked("text-1"), headers={"x-api-key": key}) as response:
                 assert response.status == status
+
+
+@pytest.mark.parametrize("path", FORMATS)
+async def test_a_flaky_model_fails_every_other_time_for_each_credential(
+    provider: FakeProvider, http: aiohttp.ClientSession, path: str
+) -> None:
+    """So that clients which run side by side all see one failure and then an answer."""
+    body = asked("flaky-503")
+
+    async def status(key: str) -> int:
+        async with http.post(provider.url + path, json=body, headers={"x-api-key": key}) as response:
+            await response.read()
+            return response.status
+
+    assert [await status(key) for key in ("one", "two", "one", "two", "one")] == [503, 503, 200, 200, 503]
+
+
+async def test_a_flaky_connection_breaks_once(provider: FakeProvider, http: aiohttp.ClientSession) -> None:
+    """After some frames; then the answer is whole."""
+    async with http.post(provider.url + CHAT, json=asked("flaky-break-3")) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    async with http.post(provider.url + CHAT, json=asked("flaky-break-3")) as response:
+        assert (await response.read()).endswith(b"data: [DONE]\n\n")
+
+
+async def test_the_model_acts_as_it_is_told(provider: FakeProvider) -> None:
+    """A tool and arguments of the caller's choice; with its result, text."""
+    said: list[Any] = [{"role": "user", "content": 'Please use Bash {"command": "echo {}"} now'}]
+    async with anthropic.AsyncAnthropic(base_url=provider.url, api_key="sk", max_retries=0) as client:
+        first = await client.messages.create(model="act", max_tokens=9, messages=said)
+        (call,) = [block for block in first.content if block.type == "tool_use"]
+        assert (call.name, call.input) == ("Bash", {"command": "echo {}"})
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "done"}
+        said += [{"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
+        second = await client.messages.create(model="act", max_tokens=9, messages=said)
+    assert [block.type for block in second.content] == ["text"]
+    assert second.stop_reason == "end_turn"
