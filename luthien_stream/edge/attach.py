@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from luthien_stream.bus.port import Bus
 from luthien_stream.core.lens import Lens
-from luthien_stream.edge import wire
+from luthien_stream.edge import failure, wire
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.directory import Known
 from luthien_stream.edge.failure import Failure, failure_of
@@ -81,6 +81,8 @@ class Attachment:
             case log.ChunkReceived() | log.ChunkReleased():
                 self._frames.append(piece.frame)
                 self._whole = self._whole or piece.kind == "body"
+            case log.ResponseFailed(error=failure.PROVIDER_ERROR):
+                pass  # told by the provider itself, in the frames before
             case log.ResponseFailed() | log.ResponseAborted():
                 raise _Lost(failure_of(piece) or _GONE)
 

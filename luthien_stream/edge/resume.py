@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 
 from luthien_stream.bus.port import Bus
 from luthien_stream.core.lens import Lens
-from luthien_stream.edge import wire
+from luthien_stream.edge import failure, wire
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.directory import Known
 from luthien_stream.edge.failure import failure_of
@@ -73,6 +73,8 @@ def _events(piece: Piece, lens: Lens, after: int, call: str) -> list[bytes]:
             return [b"event: gap\ndata: %b\n\n" % said]
         case log.ChunkReceived() | log.ChunkReleased() if piece.n > after:
             return [_numbered(piece.n, piece.frame, piece.kind)]
+        case log.ResponseFailed(error=failure.PROVIDER_ERROR):
+            return []  # told by the provider itself, in the frames before
         case log.ResponseFailed() | log.ResponseAborted():
             why = failure_of(piece)
             assert why is not None

@@ -103,6 +103,8 @@ async def _answer(call: Call) -> web.StreamResponse:
         return await _whole(call) if call.whole and not call.delivery.begun else await _end(call)
     if why.error == PROVIDER_ERROR and call.whole and not call.delivery.begun:
         return await _whole(call)
+    if why.error == PROVIDER_ERROR and not call.whole and call.closing:
+        return await _end(call)  # the provider's own error in the stream was its last word, and is the client's
     if call.delivery.begun or (call.frames and not call.whole):
         return await _break(call, why)
     return await call.delivery.whole(dialect.failed(call.asked.lens, why, call.id))

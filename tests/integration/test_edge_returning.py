@@ -135,6 +135,17 @@ async def test_a_resumed_call_that_fails_says_so() -> None:
         assert b"upstream_cut" in got.frames[-1] or b"in the middle" in got.frames[-1]
 
 
+@pytest.mark.parametrize("policies", WAYS)
+async def test_a_providers_own_error_is_told_once(policies: tuple[Policy, ...]) -> None:
+    """In its own words, to who asked and to who comes back."""
+    async with running(*policies) as rig:
+        first = await rig.ask("error-frame-5", headers={**HEADERS, "anthropic-version": "2023-06-01"})
+        assert first.body.count(b"event: error") == 1
+        assert not first.broken
+        back = await resumed(rig, first.call)
+        assert without_ids(back) == first.body
+
+
 async def test_a_body_comes_back_as_one_event() -> None:
     """Whatever lines it has."""
     async with running() as rig:
