@@ -162,12 +162,22 @@ class Edge:
         except BusError as error:
             logger.warning("call_not_taken", call=id, error=type(error).__name__)
             return dialect.refused(lens, NotNow("The log (Redis) cannot be written: no call without a record"), id)
+        except Exception as error:
+            logger.exception("call_not_taken", call=id, error=type(error).__name__)
+            return dialect.failed(lens, failure.INTERNAL, id)
         self.calls[id] = call
         self._idle.clear()
         caller = self.directory.caller(asked.sender)
         self.directory.opened(Known(id, self.id, call.inbox_from, caller, format), retry)
         try:
             return await serve(call, self.providers, self.stored)
+        except (ConnectionError, TimeoutError):
+            raise  # the client's own
+        except Exception as error:
+            logger.exception("call_failed", call=id, error=type(error).__name__)
+            if call.delivery.begun:
+                raise
+            return dialect.failed(lens, failure.INTERNAL, id)
         finally:
             if call.gone:
                 alone = asyncio.create_task(self._outlive(call, retry), name=f"without client {id}")

@@ -51,6 +51,7 @@ def failure_of(terminal: Terminal) -> Failure | None:
             return Failure(terminal.reason, f"The call was ended: {terminal.reason}", _STATUS.get(terminal.reason, 503))
 
 
+INTERNAL = Failure("internal_error", "The gateway failed: its log says why, under the id of this call", 500, False)
 NO_PROGRESS = Failure(
     "no_progress", "The policies' answer did not come: the call was ended. Try again", 503, left="timeout"
 )

@@ -16,6 +16,7 @@ from luthien_stream.edge.wire import to_provider
 from luthien_stream.events.log import Header
 from luthien_stream.formats import LENSES
 from luthien_stream.formats.convert import Conversion
+from luthien_stream.formats.convert.foreign import without_foreign
 from luthien_stream.upstream import litellm_wire
 
 
@@ -44,7 +45,8 @@ def way_to(call: Call, view: View, route: Route) -> Way:
         view = view.set_model(route.model)
     view = _with_defaults(view, route)
     query = asked.query if route.provider.passthrough else without_credentials(asked.query)
-    return Way(route, asked.path, query, _headers(asked.headers, route, credential), view.body)
+    body = view.body if asked.plain else without_foreign(view.body)
+    return Way(route, asked.path, query, _headers(asked.headers, route, credential), body)
 
 
 def _converted(call: Call, view: View, route: Route, credential: list[Header]) -> Way:

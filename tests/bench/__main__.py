@@ -21,12 +21,12 @@ from tests.bench.load import Load
 from tests.bench.processes import cpu_seconds, memory, started
 from tests.bench.systems import System
 
-NAMES = ("direct", "passthrough", "relay", "policy", "record", "beside", "litellm")
+NAMES = ("direct", "passthrough", "relay", "policy", "record", "converted", "beside", "litellm")
 EPILOG = """\
 systems: direct (no proxy), passthrough (aiohttp + uvloop, no parsing), relay (the pipeline without a policy), policy
-(one edge, one worker with a policy that reads every piece of text), record (the same with Postgres), beside (relay,
-while four other calls go over litellm, which are not measured), litellm (LiteLLM's
-proxy, if it is installed; the variable LITELLM may name the command of another environment).
+(one edge, one worker with a policy that reads every piece of text), record (the same with Postgres), converted (relay,
+to a provider of another format), beside (relay, while four other calls go over litellm, which are not measured),
+litellm (LiteLLM's proxy, if it is installed; the variable LITELLM may name the command of another environment).
 """
 
 
@@ -91,6 +91,7 @@ async def _started(
         "policy": lambda: systems.pipeline(
             "policy", "a policy that reads", provider, folder, policy=True, record=False
         ),
+        "converted": lambda: systems.converted(provider, folder),
         "beside": lambda: systems.beside(provider, folder),
         "record": lambda: systems.pipeline("record", "policy and record", provider, folder, policy=True, record=True),
     }

@@ -68,6 +68,17 @@ async def pipeline(
 
 
 @contextlib.asynccontextmanager
+async def converted(provider: str, folder: Path) -> AsyncIterator[System]:
+    """The pipeline without a policy, for models whose provider speaks another format than the client."""
+    there = {"base_url": provider, "format": "anthropic_messages", "api_key": "sk-bench"}
+    models = [{"name": "*", "to": "there/*"}]
+    async with Gateway(
+        folder / "converted", provider, database="none", providers={"there": there}, models=models
+    ) as gateway:
+        yield System("converted", "no policy, the provider speaks another format", gateway.url, gateway.up.pid)
+
+
+@contextlib.asynccontextmanager
 async def beside(provider: str, folder: Path) -> AsyncIterator[System]:
     """Relayed calls while others go over litellm, in the process that `up` starts for them."""
     native, other = ({"api_base": f"{provider}/v1", "api_key": "sk-bench", "model": m} for m in ("openai/*", "groq/*"))

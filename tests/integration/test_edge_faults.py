@@ -25,7 +25,7 @@ from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.stream import Events
 from luthien_stream.upstream.script import Answer, Say
 from tests.integration.edge_ends import ended, message, works
-from tests.integration.edge_rig import KEY, both_formats, request_body, running, working
+from tests.integration.edge_rig import FORMATS, KEY, both_formats, request_body, running, working
 from tests.wait import wait_until
 
 HEADERS = {"x-api-key": KEY}
@@ -351,3 +351,27 @@ async def test_http_1_0_clients_get_the_bytes_without_chunks() -> None:
 def test_the_test_client_tells_a_broken_stream() -> None:
     """What these tests rest on: an incomplete chunked body is an error of this type."""
     assert issubclass(aiohttp.ClientPayloadError, aiohttp.ClientError)
+
+
+class Breaking(MemoryBus):
+    """Has a bug that nobody foresaw."""
+
+    async def get_value(self, name: str) -> bytes | None:
+        """Fail in a way of its own."""
+        if name.startswith("retry:"):
+            raise RuntimeError("a bug: sk-secret-of-a-bug")
+        return await super().get_value(name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_a_fault_of_our_own_is_an_error_in_the_clients_dialect(
+    format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """500 with the call's id, under which the log says why; the client learns nothing else."""
+    async with running(bus=Breaking()) as rig:
+        headers = {**HEADERS, "x-stainless-retry-count": "1"}
+        got = await rig.ask("text-3", format, headers=headers)
+        assert (got.status, got.headers["x-should-retry"]) == (500, "false")
+        assert "sk-secret" not in message(got)
+        assert got.call in capsys.readouterr().out
+        assert (await rig.ask("text-3", format)).status == 200

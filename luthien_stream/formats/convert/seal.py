@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-_MARK = "luthien"
+MARK = "luthien"
+"""Begins every tag."""
 
 
 class Seal(Struct, frozen=True):
@@ -26,7 +27,7 @@ def tagged(seal: Seal, format: str) -> str:
     """The string for a client of this format; the provider's own where the client's format is the provider's."""
     if seal.owner == format:
         return seal.data
-    return f"{_MARK}/{seal.owner}/{'redacted' if seal.redacted else 'signed'}/{seal.data}"
+    return f"{MARK}/{seal.owner}/{'redacted' if seal.redacted else 'signed'}/{seal.data}"
 
 
 def seal_of(text: str, format: str, redacted: bool = False) -> Seal:
@@ -34,6 +35,6 @@ def seal_of(text: str, format: str, redacted: bool = False) -> Seal:
     mark, _, rest = text.partition("/")
     owner, _, rest = rest.partition("/")
     kind, slash, data = rest.partition("/")
-    if mark == _MARK and slash and kind in ("signed", "redacted"):
+    if mark == MARK and slash and kind in ("signed", "redacted"):
         return Seal(owner, data, kind == "redacted")
     return Seal(format, text, redacted)
