@@ -13,7 +13,7 @@ from luthien_stream.config.load import load_config
 from luthien_stream.embedded import valkey
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("edge", "worker", "activity")
+ROLES = ("edge", "upstream", "worker", "activity")
 
 
 @pytest.fixture
@@ -55,6 +55,16 @@ def test_no_service_runs_as_root_and_each_has_a_health_check(compose: dict[str, 
 def test_each_role_runs_the_command_of_its_name(compose: dict[str, Any]) -> None:
     """The services are the roles of `luthien-stream`."""
     assert [compose["services"][role]["command"][0] for role in ROLES] == list(ROLES)
+
+
+def test_the_edge_finds_the_litellm_server_in_the_folder_that_they_share(compose: dict[str, Any]) -> None:
+    """It is started only where it is asked for, and cannot reach the log or the record."""
+    upstream, edge = compose["services"]["upstream"], compose["services"]["edge"]
+    assert upstream["profiles"] == ["litellm"]
+    assert upstream["networks"] == ["outside"]
+    assert "edge:/data" in upstream["volumes"]
+    assert "edge:/data" in edge["volumes"]
+    assert upstream["command"][-2:] == edge["command"][-2:] == ["--data", "/data"]
 
 
 def test_the_configuration_of_the_services_is_good(compose: dict[str, Any]) -> None:
