@@ -151,13 +151,10 @@ class StreamDecoder(MessageDecoder):
         return "gather" if (ToolCall if tool else Opaque) in self._sees else "pass"
 
     def _inside(self, frame: Frame, raw: bytes, item: Opened) -> Items:
-        if item.flow == "pass":
-            if frame.type == ITEM_DONE:
-                inside(raw, "item")
-                self._item = None
-            return [raw]
         if frame.type == ITEM_DONE:
             return self._close(raw, item)
+        if item.flow == "pass":
+            return [raw]
         if item.flow == "gather":
             self._held.add(raw)
             if item.repeats is not None:
@@ -177,6 +174,10 @@ class StreamDecoder(MessageDecoder):
         self._item = self._part = None
         done = inside(raw, "item")
         self._keep(len(done))
+        if read_item(done).type != item.type:
+            raise ProtocolError(f"The provider ended an item of type {item.type} as one of another type.")
+        if item.flow == "pass":
+            return [raw]
         if item.flow == "gather":
             return self._whole(raw, done, item)
         if item.flow == "text":
@@ -192,7 +193,7 @@ class StreamDecoder(MessageDecoder):
     def _whole(self, raw: bytes, done: bytes, item: Opened) -> Items:
         start = Start(done, id=item.id, whole=True)
         if item.repeats is None:
-            return self._given(Opaque(item.type, Part(FORMAT, item.type, item.index, start)), raw)
+            return self._given(Opaque(item.type or "unknown", Part(FORMAT, item.type, item.index, start)), raw)
         call = call_of(done, Part(FORMAT, "tool", item.index, start))
         if item.repeats.agree(done):
             return self._given(call, raw)

@@ -45,7 +45,7 @@ def call_frames(item: bytes, position: int) -> Iterator[tuple[str, dict[str, Any
         yield ITEM_ADDED, {"output_index": position, "item": Raw(begun)}
         yield ITEM_DONE, {"output_index": position, "item": Raw(item)}
         return
-    said, place = parse(item)[field], {"item_id": found.id or "", "output_index": position}
+    said, place = parse(item).get(field) or "", {"item_id": found.id or "", "output_index": position}
     yield ITEM_ADDED, {"output_index": position, "item": Raw(edit(begun, (field,), ""))}
     yield f"{event}.delta", {**place, "delta": said}
     yield f"{event}.done", {**place, field: said}

@@ -99,10 +99,10 @@ class MessageDecoder(Source):
 
     def _end_content(self, item: Opened) -> list[Event]:
         """The end of the content that is open, with what is held: another one follows."""
+        if item.unsaid or (item.part is None and item.closing):
+            raise ProtocolError("The provider never streamed the text of one of several contents.")
         if item.part is None:
             return []
-        if item.unsaid:
-            raise ProtocolError("The provider never streamed the text of one of several contents.")
         self._part = None
         return self._cell(PartEnd(item.part), self._place - 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luthien_stream.core.sse import data_of
 from luthien_stream.formats.json import parse
-from luthien_stream.formats.openai_responses.items import TOOLS, joined, leaves, read_item
+from luthien_stream.formats.openai_responses.items import joined, leaves
 from luthien_stream.formats.openai_responses.wire import ITEM_DONE, Frame
 
 _CARRIERS = ("name", "arguments", "input", "command", "diff")
@@ -15,10 +15,8 @@ class Repeats:
 
     def __init__(self, added: bytes) -> None:
         """`added` is the item as it began."""
-        item = read_item(added)
         begun = parse(added)
         self._said = {str(begun[name]) for name in _CARRIERS if isinstance(begun.get(name), str)}
-        self._type = item.type
         self._deltas: dict[tuple[str, int], list[str]] = {}
 
     def add(self, frame: Frame, raw: bytes) -> None:
@@ -31,7 +29,5 @@ class Repeats:
 
     def agree(self, done: bytes) -> bool:
         """True if all of it is what the whole item says."""
-        if read_item(done).type != self._type or self._type not in TOOLS:
-            return False
         said = {*self._said, *(joined(pieces) for pieces in self._deltas.values())} - {""}
         return said <= {*leaves(parse(done))}

@@ -249,6 +249,19 @@ def test_other_words_in_a_call_s_frames_do_not_leave() -> None:
     assert "".join(event["delta"] for event in typed(run.frames, "function_call_arguments.delta")) == "".join(BASH[2:])
 
 
+def test_a_call_that_loses_its_arguments_at_its_end_has_none() -> None:
+    """What policies see is what the item says in the end, and no other frame says more."""
+    frames = [
+        raw.replace(b'"arguments":"{\\"command\\": \\"rm -rf /\\"}",', b"") if b"output_item.done" in raw else raw
+        for raw in SCENARIOS["only a tool"]
+    ]
+    assert frames != SCENARIOS["only a tool"]
+    run = through(RESPONSES, frames)
+    assert [event.arguments for event in run.events if isinstance(event, ToolCall)] == [""]
+    assert run.rules == ["repeats_differ"]
+    assert b"rm -rf" not in run.stream
+
+
 @pytest.mark.parametrize("name", SLOPPY)
 def test_imitators_pass_and_can_be_edited(name: str) -> None:
     """Text that was never streamed, or that ends as another one, is seen, and leaves as it was seen."""

@@ -17,7 +17,18 @@ from luthien_stream.formats.errors import FrameError, ProtocolError
 from luthien_stream.formats.openai_responses import message as decoding
 from luthien_stream.formats.openai_responses.wire import renumbered
 from tests.unit.formats.drive import POLICIES, RESPONSES, body_through, checked, each_text, meaning, through
-from tests.unit.formats.scenarios_responses import HEAD, SCENARIOS, answer, function, numbered, sse, text
+from tests.unit.formats.scenarios_responses import (
+    HEAD,
+    SCENARIOS,
+    answer,
+    content,
+    function,
+    message,
+    numbered,
+    other,
+    sse,
+    text,
+)
 
 SEES: list[Kinds] = [ALL, frozenset({Text}), frozenset({ToolCall}), frozenset()]
 TYPES = sorted(
@@ -188,8 +199,17 @@ def test_bodies_are_read_or_refused(found: Any) -> None:
         numbered([("response.created", {"response": {**HEAD, "output": [{"type": "message"}]}})]),
         [sse("response.created")],
         answer([(kind, {**event, "output_index": 0}) for kind, event in [*text(0, "a"), *text(1, "b")]]),
+        answer(message(0, content(0, 0, "a")[2:], content(0, 1, "b"))),
+        answer(message(0, [one for one in content(0, 0, "a") if "delta" not in one[0]], content(0, 1, "b"))),
+        answer(message(0, content(0, 0, "a"), [one for one in content(0, 1, "b") if "delta" not in one[0]])),
+        [
+            raw.replace(b'"type":"function_call",', b"") if b"output_item.done" in raw else raw
+            for raw in answer(function(0, "c", "Bash", "{}"))
+        ],
+        answer(function(0, "c", "Bash", "{}")[:1] + other(0, "web_search_call")[1:]),
+        answer(other(0, "web_search_call")[:1] + function(0, "c", "Bash", "{}")[-1:]),
     ],
-    ids=range(15),
+    ids=range(21),
 )
 def test_the_providers_grammar_is_kept(found: list[bytes]) -> None:
     """What stands outside its content, item or response is the provider's failure."""
