@@ -91,7 +91,7 @@ LOCK_FLAGS := --quiet --no-config --upgrade --universal --python-version 3.11 --
 .clients/node/.installed: $(ENVIRONMENTS)/package.json $(ENVIRONMENTS)/package-lock.json $(ENVIRONMENTS)/.npmrc
 	@echo "installing the clients that npm has (minutes the first time) ..."
 	@mkdir -p .clients/node && cp $^ .clients/node/
-	@cd .clients/node && npm ci --silent
+	@cd .clients/node && npm install --no-save --silent # not `ci`: it wants the binaries for all systems in the lock
 	@touch $@
 
 .venv/.locking: | .venv/bin/python

@@ -189,7 +189,7 @@ CLIENTS = (
         "opencode",
         NODE / ".bin" / "opencode",
         *_named("opencode messages", (*AGENT, "tools", "denied command")),
-        *_named("opencode responses", AGENT),
+        *_named("opencode responses", ("streamed text", "unicode")),
         *_named("opencode chat", (*AGENT, "tools", "denied command")),
     ),
     _command(

@@ -26,8 +26,8 @@ def check(scenario: str, pipeline: str, direct: Any, got: Any) -> None:
         check_denied(direct, got)
     elif "denied command" in scenario:
         assert "raised" not in got, got
-        assert RAN in json.dumps(direct["final"])
-        assert RAN not in json.dumps(got["final"])
+        assert RAN in json.dumps(direct["final"]), direct
+        assert RAN not in json.dumps(got["final"]), got
     elif "sha256" in direct:
         same(direct["headers"], got["headers"])
     elif "final" in direct:
@@ -62,11 +62,11 @@ def replaced(value: Any) -> Any:
 def check_denied(direct: Any, got: Any) -> None:
     """The denied call is gone, the client took the turn as ended, and the next turn worked."""
     assert "final" in got, got
-    assert DENIED in json.dumps(direct["final"])
-    assert DENIED not in json.dumps(got["final"])
+    assert DENIED in json.dumps(direct["final"]), direct
+    assert DENIED not in json.dumps(got["final"]), got
     first, second = got["final"]
-    assert reasons(first) & {"end_turn", "stop", "completed"}
-    assert reasons(second)
+    assert reasons(first) & {"end_turn", "stop", "completed"}, f"not a turn that ended: {first}"
+    assert reasons(second), f"no answer: {second}"
 
 
 def reasons(answer: Any) -> set[str]:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,8 +93,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the results that `tests.clients.table` reads; those of clients that were not run stay."""
-    if _outcomes and Path(INSTALLED).exists():
+    """Write the results that `tests.clients.table` reads; those of scenarios that were not run stay."""
+    if _outcomes and INSTALLED.exists():
         before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         for client, scenarios in _outcomes.items():
             before.setdefault(client, {}).update(scenarios)

@@ -16,8 +16,8 @@ from luthien_stream.clients.launch import changes
 from luthien_stream.clients.model import Gateway
 from tests.clients.catalogue import Client
 
-AT_ONCE = 6
-DEADLINE_S = 900
+AT_ONCE = 4
+DEADLINE_S = 1200
 QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_TELEMETRY": "1",

@@ -40,7 +40,8 @@ def responses(model: str, retries: int = 0) -> Any:
 def shown(message: Any) -> dict[str, Any]:
     """A message without the ids that LangChain makes for each run."""
     facts = message.model_dump(mode="json", exclude={"id"})
-    facts["status"] = facts["response_metadata"].get("stop_reason") or facts["response_metadata"].get("finish_reason")
+    said = facts["response_metadata"]
+    facts["status"] = said.get("stop_reason") or said.get("finish_reason") or said.get("status")
     return facts
 
 
