@@ -5,6 +5,7 @@ Everything that comes out passes the chain in order, so the lane is the same how
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from luthien_stream.core.lens import Lens
@@ -43,6 +44,7 @@ class ResponseRun:
         "_end",
         "_framer",
         "_kind",
+        "_late",
         "_n",
         "_name",
         "_ordinals",
@@ -77,6 +79,8 @@ class ResponseRun:
         self._kind: Kind = "frame"
         self._rest = b""
         self._ordinals = Ordinals()
+        self._late: deque[ChunkReceived | Terminal] = deque()
+        """What came while the policies wait for an effect."""
         self._out = out
         self.over = False
 
@@ -86,6 +90,12 @@ class ResponseRun:
 
     def chunk(self, event: ChunkReceived) -> None:
         """Take one chunk of the provider's answer."""
+        if self._shared.waiting:
+            self._late.append(event)
+        else:
+            self._chunk(event)
+
+    def _chunk(self, event: ChunkReceived) -> None:
         if self._deaf:
             return
         if self._n >= 0:
@@ -105,6 +115,12 @@ class ResponseRun:
 
     def end(self, terminal: Terminal) -> None:
         """The provider's answer is over, one way or another."""
+        if self._shared.waiting:
+            self._late.append(terminal)
+        else:
+            self._over(terminal)
+
+    def _over(self, terminal: Terminal) -> None:
         if self._deaf:
             return
         self._deaf = True
@@ -120,9 +136,19 @@ class ResponseRun:
         self._settle()
 
     def decided(self) -> None:
-        """Go on where an effect has its result."""
+        """Go on where an effect has its result, then with what came meanwhile.
+
+        That is not even decoded before: clock, token counts and the provider's own end are what they are where the
+        policies stand, however long the effect took.
+        """
         self._chain.decided()
         self._drain()
+        while self._late and not self._shared.waiting:
+            event = self._late.popleft()
+            if isinstance(event, ChunkReceived):
+                self._chunk(event)
+            else:
+                self._over(event)
 
     def close(self) -> None:
         """Let go of the policies."""

@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from luthien_stream.policy import Context, End, Event, Events, Policy, Text, ToolCall
+from luthien_stream.formats import LENSES
+from luthien_stream.policy import Context, End, Event, Events, Policy, Stop, Text, ToolCall
+from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.testing.laws import CORPUS, laws
+from luthien_stream.testing.rig import call_log, drive, frames, perform, program
+from luthien_stream.upstream.render import STREAMS
 
 
 class Judges(Policy):
@@ -25,6 +29,30 @@ class Judges(Policy):
 def test_a_good_policy_holds_to_them() -> None:
     """Effects included."""
     laws([Judges(), Judges()], effects=lambda want: len(want.key) / 100)
+
+
+@pytest.mark.parametrize("form", LENSES)
+@pytest.mark.parametrize("number", range(len(CORPUS)))
+def test_a_stop_after_a_judgement_is_the_same_however_late_the_judgement(form: str, number: int) -> None:
+    """What the provider sent meanwhile, its end too, plays no part in what is written."""
+
+    class StopsAfter(Policy):
+        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+            async for event in events:
+                if isinstance(event, Text):
+                    await ctx._effect("judge", "once")
+                    yield Text(f"stopped at {ctx.now}")
+                    raise Stop
+                yield event
+
+    pipeline = Pipeline.of(StopsAfter())
+    log = call_log(form, STREAMS[form](CORPUS[number], True))
+    at_once = frames(drive(program(pipeline), log, lambda want: 1))
+    late = program(pipeline)
+    outputs = drive(late, log)
+    outputs += perform(late, lambda want: 1)
+    assert frames(outputs) == at_once
+    assert at_once
 
 
 def test_counting_frames_is_found() -> None:
