@@ -50,6 +50,8 @@ class _Body(Struct):
 
 _BODY = msgspec.json.Decoder(_Body)
 _PATH = ("choices", 0, "message")
+_EMPTY = (b"null", b"[]", b"{}", b'""')
+"""Values that say nothing."""
 
 
 class BodyDecoder(Source):
@@ -99,8 +101,7 @@ class BodyDecoder(Source):
         return events
 
     def _opaque(self) -> list[Event]:
-        empty = (b"null", b"[]", b"{}", b'""')
-        others = [name for name, raw in self.message.items() if name not in CARRIERS and bytes(raw) not in empty]
+        others = [name for name, raw in self.message.items() if name not in CARRIERS and bytes(raw) not in _EMPTY]
         return [Opaque(name, LOOSE) for name in others if name != REPEATS]
 
     def _calls(self, message: _Message) -> list[Event]:
@@ -196,10 +197,11 @@ class BodyFramer:
         self._say(message, ("refusal",), [event for event in texts if event.refusal])
         self._say(message, REASONING, [event for event in self._events if isinstance(event, Thinking)])
         kept = {event.kind for event in self._events if isinstance(event, Opaque)}
-        for name in [name for name in message if name not in CARRIERS and name != REPEATS and name not in kept]:
-            del message[name]
-        if any(event.edited for event in texts):
-            message.pop("annotations", None)
+        for name, raw in self._decoder.message.items():
+            if name not in CARRIERS and name != REPEATS and name not in kept and bytes(raw) not in _EMPTY:
+                message.pop(name, None)
+        if "annotations" in message and any(event.edited for event in texts):
+            message["annotations"] = []
         _put(message, "tool_calls", [_call(call) for call in calls if call.kind != "legacy"])
         _put(message, "function_call", next((_call(call) for call in calls if call.kind == "legacy"), None))
         return message

@@ -204,3 +204,14 @@ def test_a_body_that_cannot_be_read_is_refused(lens: Lens, body: bytes) -> None:
     """What cannot be shown to policies is a typed error."""
     with pytest.raises(ProtocolError):
         lens.body_decoder().frame(body)
+
+
+def test_fields_that_say_nothing_stay_beside_an_edit() -> None:
+    """A client may look for an empty list; what was said about the old text goes."""
+    shout = each_text(str.upper)
+    for cited in ([], [{"type": "url_citation", "start_index": 0}]):
+        message = {"role": "assistant", "content": "a", "annotations": cited, "audio": None, "refusal": None}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        body = json.dumps({"id": "c", "object": "chat.completion", "choices": [choice]}).encode()
+        (made,) = body_through(CHAT, body, shout).frames
+        assert json.loads(made)["choices"][0]["message"] == {**message, "content": "A", "annotations": []}
