@@ -31,8 +31,8 @@ CLAUDE_SWITCHES = (
     Switch(
         "CLAUDE_STREAM_IDLE_TIMEOUT_MS",
         "1800000",
-        "Claude Code ends a stream that brings no event for five minutes. This gives a policy or a person half an "
-        "hour to decide.",
+        "Claude Code ends a stream that brings nothing for five minutes. The gateway's keep-alives count, so a policy "
+        "or a person may take longer; this is for a network in between that holds them back.",
     ),
     Switch(
         "CLAUDE_CODE_ATTRIBUTION_HEADER",

@@ -12,6 +12,8 @@ DENIED = "delete_files"
 """A tool that it denies."""
 RAN = "The tool says:"
 """What the model answers to a tool's result: without one, nothing was run."""
+SHOWN = "This tool call is not allowed here."
+"""What the policy tells the agent instead."""
 NOTHING = "(nothing)"
 
 
@@ -26,7 +28,8 @@ def check(scenario: str, pipeline: str, direct: Any, got: Any) -> None:
         check_denied(direct, got)
     elif "denied command" in scenario:
         assert "raised" not in got, got
-        assert RAN in json.dumps(direct["final"]), direct
+        assert SHOWN not in json.dumps(direct["final"]), direct
+        assert SHOWN in json.dumps(got["final"]), got
         assert RAN not in json.dumps(got["final"]), got
     elif "sha256" in direct:
         same(direct["headers"], got["headers"])

@@ -84,8 +84,9 @@ def aider_streamed(model: str) -> dict[str, Any]:
 
 
 def _words_after_map(text: str) -> str:
-    """The answer and the count of tokens, without the way that lines are broken."""
-    return re.sub(r"\s+", " ", text.partition("Repo-map: disabled")[2]).strip()
+    """The answer, without the way that lines are broken and aider's own count of tokens."""
+    answer = text.partition("Repo-map: disabled")[2].partition("Tokens: ")[0]
+    return re.sub(r"\s+", " ", answer).strip()
 
 
 def llm(model: str, said: str = HELLO, *more: str) -> dict[str, Any]:
