@@ -139,6 +139,9 @@ class Lens(Protocol):
     def request(self, body: bytes) -> Request:
         """Read a request. Raises `ClientError` with a message for the client where it cannot be read."""
 
+    def mended(self, body: bytes) -> bytes:
+        """A request as its provider takes it back, where policies left marks in its history; else the same bytes."""
+
     def checker(self) -> Checker: ...
     def refusal(self, request: Request, text: str, call: str) -> list[bytes]:
         """A whole, well-formed assistant turn that says `text`: frames, or one body if the request is not streamed."""

@@ -45,7 +45,7 @@ def way_to(call: Call, view: View, route: Route) -> Way:
         view = view.set_model(route.model)
     view = _with_defaults(view, route)
     query = asked.query if route.provider.passthrough else without_credentials(asked.query)
-    body = view.body if asked.plain else without_foreign(view.body)
+    body = view.body if asked.plain else without_foreign(asked.lens.mended(view.body))
     return Way(route, asked.path, query, _headers(asked.headers, route, credential), body)
 
 
@@ -57,7 +57,7 @@ def _converted(call: Call, view: View, route: Route, credential: list[Header]) -
             f"speaks {' and '.join(route.provider.formats)}"
         )
     conversion = Conversion(asked.format, route.format, int(time.time()))
-    body = conversion.request(view.body, route.model)
+    body = conversion.request(asked.lens.mended(view.body), route.model)
     if route.defaults:
         body = _with_defaults(LENSES[route.format].request(body), route).body
     headers = _headers(conversion.headers(asked.headers), route, credential)

@@ -54,3 +54,11 @@ def silent(raw: bytes) -> bytes:
     if b"\r" in raw.replace(b"\r\n", b""):
         raise ProtocolError("The provider sent a comment with a bare carriage return in it.")
     return raw
+
+
+def readable(raw: bytes) -> None:
+    """Raise `ProtocolError` for bytes that are no UTF-8: what reads only some fields would not notice."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"The provider sent bytes that are no UTF-8: {error}.") from None

@@ -241,6 +241,8 @@ class RequestView(ABC):
 
 def _object(body: bytes) -> dict[str, Raw]:
     try:
+        if not body.isascii():
+            body.decode()
         known = fields(body)
     except ValueError as error:
         raise RequestError(f"The request body must be a JSON object: {error}.") from None

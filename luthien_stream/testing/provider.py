@@ -11,43 +11,23 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from typing import Any, Self
 
-import msgspec
 from aiohttp import web
-from msgspec import Struct, field
 
 from luthien_stream.testing import breaks, dialect, scenarios
 from luthien_stream.testing.embeddings import embedded
 from luthien_stream.testing.recorded import Recorded
 from luthien_stream.testing.rules import refused
 from luthien_stream.testing.scenarios import STAMP, Scenario
+from luthien_stream.testing.seen import Seen
 from luthien_stream.testing.stored import Stored
 from luthien_stream.upstream.render import BODIES, STREAMS
 from luthien_stream.upstream.script import Answer
 
 SPEECH = b"ID3\x04\x00\xff\xfb\x90\x00" + bytes(range(256))
 """What `POST /v1/audio/speech` answers: bytes that are no text."""
-
-
-class Seen(Struct):
-    """One request as it arrived, and what became of it."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-    sent: list[bytes] = field(default_factory=list)
-    """Frames written so far (one body if not streamed), as they went out."""
-    ended: Literal["", "complete", "gone", "broken"] = ""
-    """`gone`: the client closed the connection first; `broken`: we did."""
-
-    @property
-    def json(self) -> Any:
-        """The parsed body."""
-        return msgspec.json.decode(self.body)
 
 
 class FakeProvider:

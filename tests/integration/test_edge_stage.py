@@ -65,12 +65,12 @@ class Hand:
 
 
 @asynccontextmanager
-async def played(model: str = "stall-3") -> AsyncIterator[Hand]:
+async def played(model: str = "stall-3", format: str = "anthropic_messages") -> AsyncIterator[Hand]:
     """A call that waits for a stage."""
     async with running(pipeline=PIPELINE, workers=0) as rig:
         await rig.bus.beat("worker", "hand", {"stages": PIPELINE.stage}, ttl_ms=60_000)
         await rig.edge.admission.look()
-        asking = asyncio.create_task(rig.ask(model))
+        asking = asyncio.create_task(rig.ask(model, format))
         await wait_until(lambda: bool(rig.edge.calls))
         yield Hand(rig, asking)
 

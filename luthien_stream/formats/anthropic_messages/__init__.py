@@ -11,6 +11,7 @@ from luthien_stream.formats.anthropic_messages.body import BodyDecoder, BodyFram
 from luthien_stream.formats.anthropic_messages.check import StreamChecker
 from luthien_stream.formats.anthropic_messages.decode import StreamDecoder
 from luthien_stream.formats.anthropic_messages.frame import StreamFramer
+from luthien_stream.formats.anthropic_messages.mend import mended
 from luthien_stream.formats.anthropic_messages.request import MessagesRequest
 from luthien_stream.formats.anthropic_messages.source import Source
 from luthien_stream.formats.anthropic_messages.wire import FORMAT, error_fields, error_frame, wrap
@@ -44,6 +45,10 @@ class AnthropicMessages:
     def request(self, body: bytes) -> Request:
         """Read a request."""
         return MessagesRequest(body)
+
+    def mended(self, body: bytes) -> bytes:
+        """A request whose history the provider takes."""
+        return mended(body)
 
     def checker(self) -> Checker:
         """For one streamed answer."""

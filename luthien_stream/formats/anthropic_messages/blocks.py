@@ -6,23 +6,28 @@ thinks, and cannot be placed after a tool call. The writers (`frame`, `body`) sa
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
 from luthien_stream.core.lens import Violation
-from luthien_stream.events.answer import End, Event, Opaque, Part, PartEnd, StopReason, Text, Thinking, ToolCall
+from luthien_stream.events.answer import End, Event, Opaque, Part, PartEnd, Text, Thinking, ToolCall
+from luthien_stream.formats.anthropic_messages.server_tools import ServerTools
 from luthien_stream.formats.anthropic_messages.source import Source
 from luthien_stream.formats.anthropic_messages.wire import FORMAT
+from luthien_stream.formats.anthropic_messages.writer import Writer
 from luthien_stream.formats.errors import FrameError
 from luthien_stream.formats.framing import Notes, Waiting, check_arguments, is_ours, made
+from luthien_stream.formats.marks import EMPTY, UNTHOUGHT
 from luthien_stream.formats.repair import repaired
 
 LEAD_LIMIT = 256
+CALLS_LIMIT = 256
 BlockKind = Literal["", "text", "thinking", "flow"]
 
 
-class Blocks(ABC):
+class Blocks(Writer):
     """Places events in blocks. Raises `FrameError` for what a policy must not do to signed thinking."""
 
     def __init__(self, source: Source) -> None:
@@ -34,41 +39,19 @@ class Blocks(ABC):
         self._made = False  # a policy made one of the calls
         self._whole_blocks: set[int] = set()  # the provider's blocks that left whole
         self._thoughts = 0
+        self._thought = False  # some thinking was written
         self._past_thinking = False
         self._broken_flow = False
         self._ended = False
         self._early = False  # ended by a policy while the provider went on
+        self._trailing = ""  # the kind of the last block
+        self._blank = False  # the open text has nothing to read in it so far
+        self._touched = False  # and is not the provider's own
+        self._server_tools = ServerTools()
+        self._own_calls: list[ToolCall] = []  # made by policies; they leave with the provider's first, or last
         self._waiting = Waiting()
         self._lead: list[Opaque] = []  # citations that came before the text of their block
         self._notes = Notes()
-
-    @abstractmethod
-    def _begin(self, part: Part | None) -> None:
-        """Begin a block, the provider's or one of our own; a piece of it follows at once."""
-
-    @abstractmethod
-    def _piece(self, event: Text | Thinking | Opaque) -> None:
-        """Write a piece of the open block."""
-
-    @abstractmethod
-    def _is_first(self, event: Thinking, part: Part) -> bool:
-        """True if the event is the first of its part."""
-
-    @abstractmethod
-    def _stop(self, event: PartEnd | None) -> None:
-        """End the open block."""
-
-    @abstractmethod
-    def _block(self, event: ToolCall | Opaque) -> None:
-        """Write a whole block."""
-
-    @abstractmethod
-    def _loose(self, event: Opaque) -> None:
-        """Write what belongs to no block."""
-
-    @abstractmethod
-    def _finish(self, event: End, reason: StopReason) -> None:
-        """Write the end, with this reason."""
 
     def write(self, event: Event) -> None:
         """Write what a policy chain put out."""
@@ -110,7 +93,12 @@ class Blocks(ABC):
             for piece in lead:
                 if piece.part is event.part:
                     self._piece(piece)
-            self._piece(event)
+            self._say(event)
+
+    def _say(self, event: Text) -> None:
+        self._blank = self._blank and not event.text.strip()
+        self._touched = self._touched or event.edited or event.part is None
+        self._piece(event)
 
     def _enter_text(self, part: Part) -> bool:
         """Make a provider's text block the open one: a text block that a policy began goes on as that block."""
@@ -145,12 +133,12 @@ class Blocks(ABC):
     def _new_text(self, event: Text) -> None:
         if self._calls:
             self._notes.add("unplaced", "Text of a policy after a tool call was dropped.")
-        elif self._kind == "thinking" or self._kind == "flow" or self._thinks():
+        elif self._kind == "thinking" or self._kind == "flow" or self._thinks() or self._server_tools:
             self._waiting.add(event)
         else:
             if self._kind != "text":
                 self._enter("text", None)
-            self._piece(Text(event.text))
+            self._say(Text(event.text))
 
     def _thinks(self) -> bool:
         return not self._past_thinking and self._source.leading == "thinking"
@@ -158,6 +146,8 @@ class Blocks(ABC):
     def _release(self) -> None:
         """The thinking at the beginning is over: write what waited for that."""
         self._past_thinking = True
+        if self._server_tools:
+            return
         if texts := self._waiting.take():
             self._shut()
             for text in texts:
@@ -178,6 +168,7 @@ class Blocks(ABC):
             self._shut()
             self._enter("thinking", part)
         self._thoughts += 1
+        self._thought = True
         self._piece(event)
 
     def _call(self, event: ToolCall) -> None:
@@ -185,12 +176,33 @@ class Blocks(ABC):
             return
         if event.part is None or event.edited:
             check_arguments(event)
+        if event.part is None and not (self._ended or self._calls):
+            self._keep(event)
+            return
         self._release()
         self._shut()
+        self._release_calls()
+        self._write_call(event)
+
+    def _keep(self, call: ToolCall) -> None:
+        """Let a call of a policy wait: only calls may follow one."""
+        if len(self._own_calls) >= CALLS_LIMIT:
+            raise FrameError(f"Policies made more than {CALLS_LIMIT} tool calls in one answer.")
+        self._own_calls.append(call)
+
+    def _release_calls(self) -> None:
+        calls, self._own_calls = self._own_calls, []
+        for call in calls:
+            self._write_call(call)
+
+    def _write_call(self, call: ToolCall) -> None:
+        if self._source.leading == "thinking" and not self._thought:
+            call = replace(call, id=call.id + UNTHOUGHT, edited=True)
         self._calls += 1
-        self._made = self._made or event.part is None
-        self._block(event)
-        self._passed(event.part)
+        self._trailing = "tool_use"
+        self._made = self._made or call.part is None
+        self._block(call)
+        self._passed(call.part)
 
     def _opaque(self, event: Opaque) -> None:
         part = event.part
@@ -208,11 +220,18 @@ class Blocks(ABC):
             self._notes.add("unplaced", f"{event.kind} outside its block was dropped.")
 
     def _opaque_block(self, event: Opaque, part: Part) -> None:
-        if not self._is_late(part, event.kind) and not self._is_twice(part, event.kind):
+        if self._is_late(part, event.kind) or self._is_twice(part, event.kind):
+            return
+        if not self._server_tools.admits_block(event.kind, part.start.frame):
+            self._notes.add("unplaced", f"{event.kind} without its call was dropped.")
+            return
+        if not event.kind.endswith("_tool_result"):
             self._release()
-            self._shut()
-            self._block(event)
-            self._passed(part)
+        self._shut()
+        self._trailing = event.kind
+        self._block(event)
+        self._passed(part)
+        self._release()
 
     def _part_end(self, event: PartEnd) -> None:
         if event.part is None or event.part is not self._part:
@@ -229,11 +248,28 @@ class Blocks(ABC):
             self._finish(event, event.reason)
             return
         self._shut()
+        self._complete(event)
         reason = repaired(event, self._calls, self._source.calls)
         self._finish(event, "length" if self._broken_flow else reason)
 
+    def _complete(self, event: End) -> None:
+        """Write what the provider would miss in the next turn."""
+        own = self._source.over is not None and event.reason in ("pause", "length", "content_filter")
+        if not own:
+            for block in self._server_tools.missing():
+                self._trailing = str(block["type"])
+                self._made_block(block)
+        self._release()
+        self._shut()
+        self._release_calls()
+        nothing = ("", "thinking")
+        if self._trailing in nothing and (self._source.over is None or self._source.trailing not in nothing):
+            self._new_text(Text(EMPTY))
+            self._shut()
+
     def _enter(self, kind: BlockKind, part: Part | None) -> None:
         self._shut()
+        self._trailing, self._blank, self._touched = kind, True, False
         self._kind, self._part, self._thoughts = kind, part, 0
         self._passed(part)
         self._begin(part)
@@ -248,8 +284,15 @@ class Blocks(ABC):
             return
         kind, part = self._kind, self._part
         self._broken_flow = self._broken_flow or kind == "flow"
-        self._stop(event)
-        self._kind, self._part = "", None
         whole = kind != "thinking" or part is None or self._thoughts == self._source.thoughts.get(part.index)
         if event is not None and not whole:
             raise FrameError("Signed thinking was passed in part: pass or drop the whole part.")
+        if event is None and part is not None and not (whole and (kind != "thinking" or self._is_signed(part))):
+            self._cut()
+        if kind == "text" and self._blank and self._touched:
+            self._piece(Text(EMPTY))
+        self._stop(event)
+        self._kind, self._part = "", None
+
+    def _is_signed(self, part: Part) -> bool:
+        return part.index in self._source.signed

@@ -21,9 +21,10 @@ from luthien_stream.events.answer import (
     ToolCall,
 )
 from luthien_stream.formats.anthropic_messages.blocks import Blocks
+from luthien_stream.formats.anthropic_messages.server_tools import Json
 from luthien_stream.formats.anthropic_messages.source import ENDING, Source
 from luthien_stream.formats.anthropic_messages.wire import FORMAT, REASONS, THINKING, Block, Start, raw_reason
-from luthien_stream.formats.cell import gathered
+from luthien_stream.formats.cell import gathered, readable
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.json import DROP, dump, edit, fields, items, parse, parse_as
 
@@ -48,6 +49,7 @@ class BodyDecoder(Source):
 
     def frame(self, raw: bytes) -> Sequence[bytes | Event]:
         """Take the body; return all its events."""
+        readable(raw)
         try:
             message = parse_as(_MESSAGE, raw)
             known = fields(raw)
@@ -76,6 +78,7 @@ class BodyDecoder(Source):
         block = parse_as(_BLOCK, raw)
         kind = "thinking" if block.type in THINKING else block.type
         self.leading = self.leading or kind
+        self.trailing = kind
         part = Part(FORMAT, kind, index, Start(bytes(raw), bytes(raw)))
         match kind:
             case "text" if not block.text:
@@ -86,6 +89,7 @@ class BodyDecoder(Source):
                 return [Text(block.text or "", part), PartEnd(part)]
             case "thinking":
                 self.thoughts[index] = 1
+                self.signed.add(index)
                 return [Thinking(block.thinking or "", part, True), PartEnd(part)]
             case "tool_use":
                 self.calls += 1
@@ -151,9 +155,17 @@ class BodyFramer(Blocks):
         if part is not None and not event.edited:
             self._blocks.append(part.start.frame)
         elif isinstance(event, ToolCall):
-            arguments = Raw(event.arguments.encode())
-            block = {"type": "tool_use", "id": event.id, "name": event.name, "input": arguments}
-            self._blocks.append(edit(part.start.frame, ("input",), arguments) if part is not None else dump(block))
+            arguments = Raw((event.arguments or "{}").encode())
+            block = dump({"type": "tool_use", "id": event.id, "name": event.name, "input": arguments})
+            if part is not None:
+                block = edit(edit(part.start.frame, ("input",), arguments), ("id",), event.id)
+            self._blocks.append(block)
+
+    def _made_block(self, block: Json) -> None:
+        self._blocks.append(dump(block))
+
+    def _cut(self) -> None:
+        """A body has all of its thinking, or none."""
 
     def _loose(self, event: Opaque) -> None:
         """A body has nothing outside its blocks."""

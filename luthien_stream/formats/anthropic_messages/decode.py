@@ -23,7 +23,7 @@ from luthien_stream.formats.anthropic_messages.wire import (
     read,
     read_fast,
 )
-from luthien_stream.formats.cell import Gather, silent
+from luthien_stream.formats.cell import Gather, readable, silent
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.json import dump
 
@@ -47,6 +47,8 @@ class StreamDecoder(Source):
 
     def frame(self, raw: bytes) -> Items:
         """Take one frame; return what is complete now."""
+        if not raw.isascii():
+            readable(raw)
         data = data_of(raw)
         if not data:
             return self._mute(silent(raw))
@@ -125,6 +127,7 @@ class StreamDecoder(Source):
             raise ProtocolError("The provider began a block inside another one, or outside its message.")
         kind = "thinking" if block.type in THINKING else block.type
         self.leading = self.leading or kind
+        self.trailing = kind
         self.calls += kind == "tool_use"
         self._block, self._json = block, []
         begun = "text" if block.text else "thinking" if block.thinking else ""
@@ -137,6 +140,8 @@ class StreamDecoder(Source):
         self._held.add(raw)
         if kind == "text" and block.text:
             return [*early, Text(block.text, self._part, src=self._cell())]
+        if block.type == "redacted_thinking":
+            self.signed.add(frame.index)
         if kind == "thinking" and (block.thinking or block.type == "redacted_thinking"):
             return [*early, self._thought(block.thinking or "", self._part, self._cell())]
         return early
@@ -153,6 +158,8 @@ class StreamDecoder(Source):
                 return self._first_text(delta.text, part, raw)
         elif delta.type == "thinking_delta" or delta.type == "signature_delta":
             if flow == "thinking":
+                if delta.type == "signature_delta":
+                    self.signed.add(part.index)
                 src = raw if not self._held.frames else self._cell(raw)
                 return [self._thought(delta.thinking or "", part, src)]
         elif flow == "text" or flow == "thinking":

@@ -7,6 +7,7 @@ from typing import Any
 from luthien_stream.core.sse import data_of
 from luthien_stream.events.answer import Cell, End, Event, Opaque, Part, PartEnd, StopReason, Text, Thinking, ToolCall
 from luthien_stream.formats.anthropic_messages.blocks import Blocks
+from luthien_stream.formats.anthropic_messages.server_tools import Json
 from luthien_stream.formats.anthropic_messages.source import Source
 from luthien_stream.formats.anthropic_messages.wire import (
     edited,
@@ -18,6 +19,7 @@ from luthien_stream.formats.anthropic_messages.wire import (
     wrap,
 )
 from luthien_stream.formats.framing import frames_of
+from luthien_stream.formats.marks import CUT, UNTHOUGHT
 
 
 class StreamFramer(Blocks):
@@ -59,6 +61,10 @@ class StreamFramer(Blocks):
             self._index += 1
             self._last = max(self._last, frame.index)
             self._calls += frame.content_block.type == "tool_use"
+            self._trailing = frame.content_block.type
+            self._server_tools.admits_flow(frame.content_block)
+            if frame.content_block.type == "tool_use" and self._source.leading == "thinking" and not self._thought:
+                raw = edited(raw, ("content_block", "id"), frame.content_block.id + UNTHOUGHT)
         self._put(raw, frame.index if frame is not None else -1)
         if kind == "content_block_stop":
             self._kind = ""
@@ -143,13 +149,23 @@ class StreamFramer(Blocks):
 
     def _made_call(self, call: ToolCall, part: Part | None) -> None:
         if part is not None:
-            self._put(edited(part.start.bare, ("content_block", "input"), {}), part.index)
+            start = edited(part.start.bare, ("content_block", "input"), {})
+            self._put(edited(start, ("content_block", "id"), call.id), part.index)
         else:
             block: dict[str, Any] = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
             self._frames.append(wrap("content_block_start", {"index": self._index, "content_block": block}))
         delta = {"type": "input_json_delta", "partial_json": call.arguments}
         self._frames.append(wrap("content_block_delta", {"index": self._index, "delta": delta}))
         self._frames.append(wrap("content_block_stop", {"index": self._index}))
+
+    def _made_block(self, block: Json) -> None:
+        self._index += 1
+        self._frames.append(wrap("content_block_start", {"index": self._index, "content_block": block}))
+        self._frames.append(wrap("content_block_stop", {"index": self._index}))
+
+    def _cut(self) -> None:
+        delta = {"type": "signature_delta", "signature": CUT}
+        self._frames.append(wrap("content_block_delta", {"index": self._index, "delta": delta}))
 
     def _loose(self, event: Opaque) -> None:
         self._frames.extend(frames_of(event))

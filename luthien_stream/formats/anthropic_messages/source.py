@@ -26,6 +26,10 @@ class Source:
         """Tool calls that the provider made, seen or not."""
         self.thoughts: dict[int, int] = {}
         """Pieces of each thinking block, by index: it leaves whole or not at all."""
+        self.signed: set[int] = set()
+        """Blocks of thinking that have their signature, by index."""
+        self.trailing = ""
+        """The kind of the last block: an answer of nothing but thinking may be the provider's own."""
         self.over: StopReason | None = None
         """Why the answer ended, None before."""
         self.ending: Cell | None = None

@@ -54,6 +54,7 @@ class Block(Struct):
     id: str = ""
     name: str = ""
     input: Any = None
+    tool_use_id: str = ""
 
 
 class Frame(Struct):

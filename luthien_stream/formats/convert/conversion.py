@@ -9,6 +9,7 @@ from luthien_stream.core.lens import Violation
 from luthien_stream.core.sse import data_of
 from luthien_stream.events.log import Header
 from luthien_stream.formats.anthropic_messages.wire import error_fields as anthropic_error
+from luthien_stream.formats.cell import readable
 from luthien_stream.formats.convert.answer.errors import failure_in, for_anthropic, openai_kind
 from luthien_stream.formats.convert.answer.from_anthropic import MessagesReader, read_message
 from luthien_stream.formats.convert.answer.from_chat import ChatReader, read_completion
@@ -67,6 +68,8 @@ class Transcoder:
 
     def frame(self, raw: bytes) -> list[bytes]:
         """Take one frame; return the client's."""
+        if not raw.isascii():
+            readable(raw)
         return self._write(self._reader.frame(raw))
 
     def close(self, rest: bytes = b"") -> list[bytes]:
@@ -132,6 +135,7 @@ class Conversion:
 
     def body(self, raw: bytes) -> bytes:
         """An unstreamed answer in the client's format. Raises `ProtocolError` where it cannot be read."""
+        readable(raw)
         pieces = _BODIES[self._provider](raw, self._notes)
         failed = next((piece for piece in pieces if isinstance(piece, Failed)), None)
         if failed is not None:

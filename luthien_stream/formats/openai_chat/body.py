@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,10 +10,11 @@ from msgspec import Raw, Struct
 
 from luthien_stream.core.lens import Violation
 from luthien_stream.events.answer import Cell, End, Event, Opaque, Part, PartEnd, Text, Thinking, ToolCall
-from luthien_stream.formats.cell import gathered
+from luthien_stream.formats.cell import gathered, readable
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.framing import Notes, check_arguments, is_ours, made
 from luthien_stream.formats.json import dump, edit, fields, items, parse_as
+from luthien_stream.formats.marks import EMPTY
 from luthien_stream.formats.openai_chat.source import LOOSE, Source
 from luthien_stream.formats.openai_chat.wire import (
     CARRIERS,
@@ -50,7 +51,7 @@ class _Body(Struct):
 
 _BODY = msgspec.json.Decoder(_Body)
 _PATH = ("choices", 0, "message")
-_EMPTY = (b"null", b"[]", b"{}", b'""')
+_NOTHING = (b"null", b"[]", b"{}", b'""')
 """Values that say nothing."""
 
 
@@ -65,6 +66,7 @@ class BodyDecoder(Source):
 
     def frame(self, raw: bytes) -> Sequence[bytes | Event]:
         """Take the body; return all its events."""
+        readable(raw)
         try:
             body = parse_as(_BODY, raw)
             if len(body.choices) != 1:
@@ -101,7 +103,7 @@ class BodyDecoder(Source):
         return events
 
     def _opaque(self) -> list[Event]:
-        others = [name for name, raw in self.message.items() if name not in CARRIERS and bytes(raw) not in _EMPTY]
+        others = [name for name, raw in self.message.items() if name not in CARRIERS and bytes(raw) not in _NOTHING]
         return [Opaque(name, LOOSE) for name in others if name != REPEATS]
 
     def _calls(self, message: _Message) -> list[Event]:
@@ -198,10 +200,12 @@ class BodyFramer:
         self._say(message, REASONING, [event for event in self._events if isinstance(event, Thinking)])
         kept = {event.kind for event in self._events if isinstance(event, Opaque)}
         for name, raw in self._decoder.message.items():
-            if name not in CARRIERS and name != REPEATS and name not in kept and bytes(raw) not in _EMPTY:
+            if name not in CARRIERS and name != REPEATS and name not in kept and bytes(raw) not in _NOTHING:
                 message.pop(name, None)
         if "annotations" in message and any(event.edited for event in texts):
             message["annotations"] = []
+        if not (calls or _says(message)) and (_says(self._decoder.message) or self._decoder.calls):
+            message["content"] = EMPTY
         _put(message, "tool_calls", [_call(call) for call in calls if call.kind != "legacy"])
         _put(message, "function_call", next((_call(call) for call in calls if call.kind == "legacy"), None))
         return message
@@ -220,6 +224,12 @@ class BodyFramer:
 
 def _is_text(raw: Raw) -> bool:
     return bytes(raw) not in (b"null", b'""')
+
+
+def _says(message: Mapping[str, Any]) -> bool:
+    """True if a message has text in it."""
+    said = [message[name] for name in ("content", "refusal") if name in message]
+    return any(_is_text(value) if isinstance(value, Raw) else bool(value) for value in said)
 
 
 def _put(message: dict[str, Any], name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from luthien_stream.core.sse import data_of
 from luthien_stream.events.answer import Cell, End, Event, Kinds, Opaque, Part, PartEnd, Text, Thinking, ToolCall
-from luthien_stream.formats.cell import Gather, gathered, silent
+from luthien_stream.formats.cell import Gather, gathered, readable, silent
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.openai_chat.calls import Calls
 from luthien_stream.formats.openai_chat.source import CALL_PIECES, LOOSE, Source
@@ -48,6 +48,8 @@ class StreamDecoder(Source):
 
     def frame(self, raw: bytes) -> Items:
         """Take one frame; return what is complete now."""
+        if not raw.isascii():
+            readable(raw)
         data = data_of(raw)
         if not data:
             return self._mute(silent(raw))
@@ -176,8 +178,10 @@ class StreamDecoder(Source):
         if thought := delta.reasoning_content or delta.reasoning:
             events += [*self._enter("thinking"), Thinking(thought, self._part)]
         if delta.content:
+            self.said = True
             events += [*self._enter("text"), Text(delta.content, self._part)]
         if delta.refusal:
+            self.said = True
             events += [*self._enter("refusal"), Text(delta.refusal, self._part, True)]
         if names := opaque_names(delta):
             events.append(Opaque(",".join(names), self._part or LOOSE, False))

@@ -13,6 +13,7 @@ from luthien_stream.core.lens import Violation
 from luthien_stream.core.sse import data_of
 from luthien_stream.events.answer import Cell, End, Event, Opaque, Part, PartEnd, StopReason, Text, Thinking, ToolCall
 from luthien_stream.formats.framing import Notes, check_arguments, frames_of, is_ours, made
+from luthien_stream.formats.marks import EMPTY
 from luthien_stream.formats.openai_chat.patch import (
     chunk_of,
     finish_alone,
@@ -35,6 +36,7 @@ class StreamFramer:
         self._frames: list[bytes] = []
         self._role = ""  # who said it: "theirs" in a verbatim frame, "ours" in a made one
         self._said_in = b""  # the provider's frame that said it
+        self._said = False  # a text or a refusal
         self._calls = 0
         self._legacy = False
         self._written: set[int] = set()  # the provider's calls that left, by number
@@ -132,12 +134,19 @@ class StreamFramer:
                 return False
             if isinstance(event, End) and repaired(event, calls, self._source.calls) != event.reason:
                 return False
-        return True
+        says = calls or any(isinstance(event, Text) for event in events)
+        return bool(says) or not isinstance(events[-1], End) or not self._is_emptied()
+
+    def _is_emptied(self) -> bool:
+        """True if policies left nothing of the answer so far: no provider takes that back."""
+        source = self._source
+        return not (self._said or self._calls) and bool(source.over is None or source.said or source.calls)
 
     def _pass(self, events: Sequence[Event], frames: Iterable[bytes]) -> None:
         for raw in frames:
             self._admit(raw)
         for event in events:
+            self._said = self._said or isinstance(event, Text)
             if _is_call(event):
                 self._count(event)
             self._ended = self._ended or isinstance(event, End)
@@ -177,6 +186,7 @@ class StreamFramer:
         if not event.text:
             return
         frames = frames_of(event)
+        self._said = self._said or isinstance(event, Text)
         if len(frames) != 1:
             name = "refusal" if isinstance(event, Text) and event.refusal else "content"
             self._make({"reasoning_content" if isinstance(event, Thinking) else name: event.text})
@@ -222,6 +232,8 @@ class StreamFramer:
             made = error_frame(500, event.error or "A policy ended the answer.")
             self._frames.extend(frames_of(event) or [made])
             return
+        if self._is_emptied():
+            self._make({"content": EMPTY})
         reason = repaired(event, self._calls, self._source.calls)
         ending = self._source.ending
         if ending is None:

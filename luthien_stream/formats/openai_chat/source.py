@@ -25,6 +25,8 @@ class Source:
         """Token counts so far."""
         self.role = False
         """True once the provider named the role."""
+        self.said = False
+        """True once the provider said a text, a refusal, or a call."""
         self.calls = 0
         """Tool calls that the provider made, seen or not."""
         self.over: StopReason | None = None

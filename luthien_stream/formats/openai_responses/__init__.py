@@ -17,6 +17,7 @@ from luthien_stream.formats.openai_responses.decode import StreamDecoder
 from luthien_stream.formats.openai_responses.frame import StreamFramer
 from luthien_stream.formats.openai_responses.items import made_content, made_message
 from luthien_stream.formats.openai_responses.made import NO_USAGE, made_id, made_response, refused_head
+from luthien_stream.formats.openai_responses.mend import mended
 from luthien_stream.formats.openai_responses.request import ResponsesRequest
 from luthien_stream.formats.openai_responses.source import Source
 from luthien_stream.formats.openai_responses.wire import FORMAT, error_fields, error_frame, wrap
@@ -48,6 +49,10 @@ class OpenAIResponses:
     def request(self, body: bytes) -> Request:
         """Read a request."""
         return ResponsesRequest(body)
+
+    def mended(self, body: bytes) -> bytes:
+        """A request whose history the provider takes."""
+        return mended(body)
 
     def checker(self) -> Checker:
         """For one streamed answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from luthien_stream.events.answer import Cell, End, Event, Opaque, Part, PartEnd, Text, Thinking, ToolCall
-from luthien_stream.formats.cell import gathered
+from luthien_stream.formats.cell import gathered, readable
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.json import fields
 from luthien_stream.formats.openai_responses.ending import (
@@ -31,11 +31,11 @@ from luthien_stream.formats.openai_responses.items import (
     read_item,
     thoughts,
 )
-from luthien_stream.formats.openai_responses.made import made_id, made_response
+from luthien_stream.formats.openai_responses.made import made_id, made_response, own_id
 from luthien_stream.formats.openai_responses.order import Order
 from luthien_stream.formats.openai_responses.released import Released
 from luthien_stream.formats.openai_responses.source import ENDING, Source
-from luthien_stream.formats.openai_responses.wire import CONTENT, FORMAT, RAW_INCOMPLETE, Start
+from luthien_stream.formats.openai_responses.wire import CONTENT, FORMAT, RAW_INCOMPLETE, Start, with_id
 
 
 class BodyDecoder(Source):
@@ -48,6 +48,7 @@ class BodyDecoder(Source):
 
     def frame(self, raw: bytes) -> Sequence[bytes | Event]:
         """Take the body; return all its events."""
+        readable(raw)
         try:
             known = fields(raw)
         except ValueError as error:
@@ -113,6 +114,7 @@ class BodyFramer(Order):
         self._begun = b""  # the provider's open item, empty for one of our own
         self._written: list[bytes] = []  # the contents of the open item
         self._rewritten = False  # one of them is not the provider's own
+        self._ids: dict[str, str] = {}  # of the provider's items to the ones that they leave with
         self._out: list[bytes] = []
 
     def write(self, event: Event) -> None:
@@ -138,6 +140,7 @@ class BodyFramer(Order):
         if item:
             self._position, self._written, self._rewritten = self._released.begin(*self._order(part)), [], False
             self._begun = part.start.item if part is not None else b""
+            self._rename(part)
 
     def _piece(self, event: Text | Thinking | Opaque) -> None:
         """A body says a content at once, when it has ended."""
@@ -158,18 +161,24 @@ class BodyFramer(Order):
 
     def _stop_item(self) -> None:
         if self._begun:
-            item = message_saying(self._begun, self._written, self._rewritten)
+            item = with_id(message_saying(self._begun, self._written, self._rewritten), self._ids)
         else:
             item = made_message(made_id(self._decoder.head, "msg", self._position), self._written)
         self._released.end(self._position, item, item is not self._begun)
 
     def _whole(self, event: Event) -> None:
         part, position = event.part, self._released.begin(*self._order(event.part))
+        self._position = position
+        self._rename(part)
         if isinstance(event, ToolCall):
-            item = item_of(event, made_id(self._decoder.head, "fc", position))
-            self._released.end(position, item, part is None or event.edited)
+            item = with_id(item_of(event, made_id(self._decoder.head, "fc", position)), self._ids)
+            self._released.end(position, item, part is None or event.edited or bool(self._ids))
         elif part is not None:
-            self._released.end(position, part.start.item)
+            self._released.end(position, with_id(part.start.item, self._ids), bool(self._ids))
+
+    def _rename(self, part: Part | None) -> None:
+        if part is not None and self._bereft:
+            self._ids[part.start.id] = own_id(self._decoder.head, part.start.id, self._position)
 
     def _loose(self, event: Opaque) -> None:
         """A body has nothing outside its items."""

@@ -21,7 +21,7 @@ from luthien_stream.formats.openai_responses.items import (
     made_message,
     message_saying,
 )
-from luthien_stream.formats.openai_responses.made import made_id, made_reasoning
+from luthien_stream.formats.openai_responses.made import made_id, made_reasoning, own_id
 from luthien_stream.formats.openai_responses.numbering import Numbering
 from luthien_stream.formats.openai_responses.order import Order
 from luthien_stream.formats.openai_responses.released import Released
@@ -38,6 +38,7 @@ from luthien_stream.formats.openai_responses.wire import (
     frame_in,
     has,
     inside,
+    with_id,
 )
 
 _DELTA_OF = {kind: type for type, kind in TEXT_DELTAS.items()}
@@ -72,6 +73,9 @@ class Contents(Order):
             self._index, self._written, self._rewritten = self._released.begin(*self._order(part)), [], False
             self._begun = part.start.item if part is not None else b""
             self._id = part.start.id if part is not None else made_id(self._source.head, "msg", self._index)
+            if part is not None and self._bereft:
+                self._id = own_id(self._source.head, part.start.id, self._index)
+                self._out.ids[part.start.id] = self._id
         content = len(self._written)
         self._numbers, self._starts, self._content = {}, (), b""
         if part is not None:
@@ -169,6 +173,7 @@ class Contents(Order):
         item = inside(raw, "item")
         said = message_saying(item, self._written, self._rewritten)
         self._out.put(raw if said is item else changed(raw, {"item": Raw(said)}), self._numbers)
+        said = with_id(said, self._out.ids)
         self._released.end(self._index, said, said is not item)
 
     def _stop_thinking(self, event: PartEnd | None, known: bool) -> bool:
@@ -183,16 +188,19 @@ class Contents(Order):
         for raw in frames:
             self._out.put(raw, self._numbers)
         if frames:
-            self._released.end(self._index, inside(frames[-1], "item"))
+            item = inside(frames[-1], "item")
+            said = with_id(item, self._out.ids)
+            self._released.end(self._index, said, said is not item)
         else:
-            self._end_made(made_reasoning(inside(self._begun, "item"), joined(self._said)))
+            begun = with_id(inside(self._begun, "item"), self._out.ids)
+            self._end_made(made_reasoning(begun, joined(self._said)))
         return True
 
     def _stop_item(self) -> None:
         item = made_message(self._id, self._written)
         if self._begun:
             item = edit(inside(self._begun, "item"), ("status",), "completed")
-            item = message_saying(item, self._written, True)
+            item = with_id(message_saying(item, self._written, True), self._out.ids)
         self._end_made(item)
 
     def _end_made(self, item: bytes) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from luthien_stream.core.sse import data_of
 from luthien_stream.events.answer import End, Event, Kinds, Opaque, Part, PartEnd, Text, Thinking, ToolCall
-from luthien_stream.formats.cell import silent
+from luthien_stream.formats.cell import readable, silent
 from luthien_stream.formats.errors import ProtocolError
 from luthien_stream.formats.openai_responses.ending import error_said, is_empty, read_ending
 from luthien_stream.formats.openai_responses.items import (
@@ -51,6 +51,8 @@ class StreamDecoder(MessageDecoder):
     def frame(self, raw: bytes) -> Items:
         """Take one frame; return what is complete now."""
         self._place += 1
+        if not raw.isascii():
+            readable(raw)
         data = data_of(raw)
         if not data:
             return self._mute(silent(raw))

@@ -12,8 +12,8 @@ from luthien_stream.formats.errors import FrameError
 from luthien_stream.formats.framing import is_ours
 from luthien_stream.formats.openai_responses.content import Contents
 from luthien_stream.formats.openai_responses.ending import with_output, with_reason
-from luthien_stream.formats.openai_responses.items import item_of
-from luthien_stream.formats.openai_responses.made import call_frames, made_id, made_response
+from luthien_stream.formats.openai_responses.items import item_of, read_item
+from luthien_stream.formats.openai_responses.made import call_frames, made_id, made_response, own_id
 from luthien_stream.formats.openai_responses.source import LOOSE, Run, Source
 from luthien_stream.formats.openai_responses.wire import (
     FORMAT,
@@ -27,6 +27,7 @@ from luthien_stream.formats.openai_responses.wire import (
     frame_in,
     inside,
     retyped,
+    with_id,
 )
 
 _EARLY_LIMIT = 256
@@ -82,11 +83,11 @@ class StreamFramer(Contents):
             self._out.put(raw, {})
             return
         if frame.type == ITEM_ADDED:
-            self._begin_flow(frame)
+            self._begin_flow(frame, raw)
         flows = self._flows and frame.output_index == self._flow[0]
         self._out.put(raw, {"output_index": self._flow[1]} if flows and self._flow[0] != self._flow[1] else {})
         if flows and frame.type == ITEM_DONE:
-            self._released.end(self._flow[1], inside(raw, "item"))
+            self._released.end(self._flow[1], with_id(inside(raw, "item"), self._out.ids), bool(self._out.ids))
             self._flows = False
             self._release()
         if frame.type in LIFE and not self._started:
@@ -142,24 +143,32 @@ class StreamFramer(Contents):
         self._out.take_over()
         return tuple(raw for raw in frames if not any(raw is one for one in cell.loose))
 
-    def _begin_flow(self, frame: Frame) -> None:
+    def _begin_flow(self, frame: Frame, raw: bytes) -> None:
         if self._kind:
             self._shut_content(None, True)
         self._shut(None)
         given = frame.output_index
         self._flows, self._flow = True, (given, self._released.begin(given, self._source.orders.get(given, -1)))
+        self._judge(given)
+        self._gone.add(given)
+        self._trailing = False
+        if self._bereft:
+            id = str(read_item(inside(raw, "item")).id)
+            self._out.ids[id] = own_id(self._source.head, id, self._flow[1])
 
     def _whole(self, event: Event) -> None:
         self._verbatim = None
         part, position = event.part, self._released.begin(*self._order(event.part))
+        if part is not None and self._bereft:
+            self._out.ids[part.start.id] = own_id(self._source.head, part.start.id, position)
         if part is not None and event.src is not None and not event.edited:
             numbers = {"output_index": position} if part.index != position else {}
             for raw in self._frames(event):
                 self._out.put(raw, numbers)
-            self._released.end(position, part.start.item)
+            self._released.end(position, with_id(part.start.item, self._out.ids), part.start.id in self._out.ids)
         elif isinstance(event, ToolCall):
-            prefix = _PREFIXES.get(event.kind, "fc")
-            item = item_of(event, made_id(self._source.head, prefix, position))
+            made = made_id(self._source.head, _PREFIXES.get(event.kind, "fc"), position)
+            item = with_id(item_of(event, made), self._out.ids)
             for type, more in call_frames(item, position):
                 self._out.make(type, **more)
             self._released.end(position, item, True)

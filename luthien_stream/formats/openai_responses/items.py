@@ -50,6 +50,8 @@ class Item(Struct):
     name: str | None = None
     content: Any = None
     summary: Any = None
+    role: Any = None
+    encrypted_content: Any = None
 
 
 class Content(Struct):

@@ -10,6 +10,7 @@ from msgspec import Raw
 from luthien_stream.core.lens import Request
 from luthien_stream.events.answer import StopReason
 from luthien_stream.formats.json import dump, edit, fields, parse
+from luthien_stream.formats.marks import CUT, OWN
 from luthien_stream.formats.openai_responses.ending import with_reason
 from luthien_stream.formats.openai_responses.items import read_item
 from luthien_stream.formats.openai_responses.wire import ITEM_ADDED, ITEM_DONE
@@ -33,7 +34,12 @@ _STREAMED = {
 def made_id(head: bytes | None, prefix: str, position: int) -> str:
     """An identifier of an item of our own; `position` is the item's."""
     known = parse(head).get("id") if head is not None else None
-    return f"{prefix}_{str(known or 'luthien').removeprefix('resp_')}_{position:02d}"
+    return f"{prefix}{OWN}{str(known or '').removeprefix('resp_')}_{position:02d}"
+
+
+def own_id(head: bytes | None, id: str, position: int) -> str:
+    """An identifier of our own for an item of the provider's, of the same kind."""
+    return made_id(head, id.partition("_")[0], position)
 
 
 def call_frames(item: bytes, position: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -53,8 +59,9 @@ def call_frames(item: bytes, position: int) -> Iterator[tuple[str, dict[str, Any
 
 
 def made_reasoning(begun: bytes, text: str) -> bytes:
-    """A reasoning item that a policy ended before the model did."""
+    """A reasoning item that a policy ended before the model did: marked, for its provider to be spared it."""
     item = edit(begun, ("summary",), [{"type": "summary_text", "text": text}] if text else [])
+    item = edit(item, ("encrypted_content",), CUT)
     return edit(item, ("status",), "incomplete")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from luthien_stream.events.answer import Event
 from luthien_stream.formats.openai_responses.source import Run
-from luthien_stream.formats.openai_responses.wire import frame_in, renumbered, wrap
+from luthien_stream.formats.openai_responses.wire import frame_in, renamed, renumbered, wrap
 
 
 class Numbering:
@@ -22,6 +22,8 @@ class Numbering:
         """The frame written last that has a number."""
         self.own = False
         """True once a frame was left out, put in or moved: from there on the numbers are ours."""
+        self.ids: dict[str, str] = {}
+        """Ids of the provider's items to the ones that they leave with."""
         self._number = -1
 
     def follow(self, event: Event, frames: int) -> None:
@@ -44,6 +46,8 @@ class Numbering:
         """Write a frame with other positions, if any."""
         if self.own:
             numbers = {**numbers, "sequence_number": self.next()}
+        if self.ids:
+            raw = renamed(raw, self.ids)
         if numbers:
             raw = renumbered(raw, numbers)
         self.frames.append(raw)

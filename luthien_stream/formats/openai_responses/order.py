@@ -13,6 +13,7 @@ from luthien_stream.core.lens import Violation
 from luthien_stream.events.answer import End, Event, Opaque, Part, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.formats.errors import FrameError
 from luthien_stream.formats.framing import Notes, Waiting, is_ours, made
+from luthien_stream.formats.marks import EMPTY
 from luthien_stream.formats.openai_responses.source import LOOSE, Source
 from luthien_stream.formats.openai_responses.wire import CONTENT, FORMAT
 
@@ -34,6 +35,8 @@ class Order(ABC):
         self._over: set[tuple[int, int]] = set()  # the provider's contents that were begun
         self._flows = False  # an item that passes frame by frame is open
         self._thought = -1  # the provider's position of the reasoning that left last
+        self._trailing = False  # the last item is reasoning
+        self._bereft = False  # the item in hand leaves without what it needs: under an id of our own
         self._ended = False
         self._early = False  # ended by a policy while the provider went on
         self._waiting = Waiting()
@@ -152,6 +155,7 @@ class Order(ABC):
         self._begin(part, part.kind, fresh)
 
     def _fresh(self, part: Part | None, kind: str) -> None:
+        self._trailing = kind == "thinking"
         self._part, self._kind, self._said, self._touched, self._pieces = part, kind, [], False, 0
 
     def _order(self, part: Part | None) -> tuple[int, int]:
@@ -160,12 +164,24 @@ class Order(ABC):
 
     def _mark(self, part: Part) -> None:
         """An item of the provider's leaves: note it if it leaves without the reasoning before it."""
+        self._judge(part.index)
         self._gone.add(part.index)
         before = part.index - 1
         if part.kind == "thinking":
             self._thought = part.index
         elif before in self._source.thoughts and before not in self._gone:
             self._notes.add("reasoning_dropped", "The reasoning before an item was dropped: send neither or both.")
+
+    def _judge(self, index: int) -> None:
+        """Find out whether an item leaves without the reasoning that it came with, or in place of another item.
+
+        Under its own id the reasoning, or the other item, would be missed in the next turn.
+        """
+        thoughts, orders = self._source.thoughts, self._source.orders
+        before = max((place for place in thoughts if place < index), default=-1)
+        follower = min((place for place in orders if place > self._thought), default=index)
+        lost = index not in thoughts and before >= 0 and before not in self._gone
+        self._bereft = lost or (self._trailing and follower != index)
 
     def _is_over(self, part: Part) -> bool:
         """True if the provider's content was written and ended, or its item was."""
@@ -206,6 +222,7 @@ class Order(ABC):
         self._shut(part)
         if part is not None:
             self._mark(part)
+        self._trailing = isinstance(event, Thinking)
         self._whole(event)
         self._release()
 
@@ -244,9 +261,18 @@ class Order(ABC):
         self._release()
         if event.reason not in ("cut", "error"):
             self._shut(None)
+            self._complete()
         self._ended = True
         self._early = self._source.over is None
         self._finish(event)
+
+    def _complete(self) -> None:
+        """Put something behind reasoning that policies left nothing after, and is no answer of the provider's own."""
+        source = self._source
+        own = source.over is not None and max(source.orders, default=-1) == self._thought
+        if self._trailing and not own:
+            self._new_text(Text(EMPTY))
+            self._shut(None)
 
     def _shut(self, by: Part | None) -> None:
         """End the open content and item, if there are any. `by` is the provider's next part, if that is the reason."""

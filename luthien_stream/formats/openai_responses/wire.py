@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from luthien_stream.core.sse import data_of, event_of, frame_of
 from luthien_stream.events.answer import StopReason
 from luthien_stream.formats.errors import ProtocolError
-from luthien_stream.formats.json import dump, fields, parse_as
+from luthien_stream.formats.json import dump, edit, fields, parse, parse_as
 
 FORMAT = "openai_responses"
 TEXT_DELTAS = {"response.output_text.delta": "text", "response.refusal.delta": "refusal"}
@@ -137,6 +137,25 @@ def changed(raw: bytes, values: Mapping[str, Any]) -> bytes:
     known.update(values)
     known.pop("obfuscation", None)
     return frame_of(dump(known), event_of(raw))
+
+
+def renamed(raw: bytes, ids: Mapping[str, str]) -> bytes:
+    """The frame with other ids of items where it names these."""
+    frame = frame_in(raw)
+    if frame is None:
+        return raw
+    if frame.item_id is not None and frame.item_id in ids:
+        return changed(raw, {"item_id": ids[frame.item_id]})
+    if frame.type not in (ITEM_ADDED, ITEM_DONE):
+        return raw
+    item = inside(raw, "item")
+    return changed(raw, {"item": Raw(with_id(item, ids))})
+
+
+def with_id(item: bytes, ids: Mapping[str, str]) -> bytes:
+    """The item with another id, if it has one of these."""
+    new = ids.get(str(parse(item).get("id"))) if ids else None
+    return item if new is None else edit(item, ("id",), new)
 
 
 def renumbered(raw: bytes, numbers: Mapping[str, int]) -> bytes:

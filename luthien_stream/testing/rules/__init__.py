@@ -28,4 +28,6 @@ def refused(form: str, request: dict[str, Any], answers: Iterable[Sequence[bytes
         RULES[form](request, issued)
     except Refused as found:
         return found
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return Refused("The request body has another shape than its format.")
     return None

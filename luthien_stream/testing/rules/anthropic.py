@@ -23,9 +23,10 @@ def check_messages(body: Json, issued: Issued) -> None:
     for number, (role, blocks) in enumerate(turns):
         if role == "assistant":
             following = turns[number + 1][1] if number + 1 < len(turns) else []
+            last = number + 1 == len(turns)
             _check_thoughts(blocks, issued)
-            _check_calls(blocks, following, last=number + 1 == len(turns))
-            _check_server_calls(blocks)
+            _check_calls(blocks, following, last)
+            _check_server_calls(blocks, last)
         else:
             _check_results(blocks, turns[number - 1][1] if number else [])
     ids = [block["id"] for _, blocks in turns for _, block in blocks if block["type"] == "tool_use"]
@@ -99,6 +100,8 @@ def _blocks(path: str, content: Any, role: str, issued: Issued) -> Iterator[tupl
 def _check_thoughts(blocks: Sequence[tuple[str, Json]], issued: Issued) -> None:
     """Thinking that began its answer begins its turn."""
     thoughts = [block for _, block in blocks if block["type"] in THINKING]
+    if thoughts and blocks[-1][1]["type"] in THINKING:
+        raise Refused(f"{blocks[-1][0]}: The final block in an assistant message cannot be `thinking`.")
     if not thoughts or blocks[0][1]["type"] in THINKING:
         return
     if (thoughts[0].get("signature") or thoughts[0].get("data")) in issued.leading:
@@ -147,10 +150,13 @@ def _check_results(blocks: Sequence[tuple[str, Json]], before: Sequence[tuple[st
         seen.add(id)
 
 
-def _check_server_calls(blocks: Sequence[tuple[str, Json]]) -> None:
-    """Each use of a server's tool has its result behind it in the same turn."""
+def _check_server_calls(blocks: Sequence[tuple[str, Json]], last: bool) -> None:
+    """Each use of a server's tool has its result right behind it, unless the server is to go on from there."""
     open_uses: dict[str, str] = {}
     for path, block in blocks:
+        behind = block["type"] == "server_tool_use" or "tool_use_id" in block
+        for found in () if behind else open_uses.values():
+            raise Refused(f"{found} was found without a corresponding tool result block")
         if block["type"] == "server_tool_use":
             open_uses[block["id"]] = f"{path}: `{block['name']}` tool use with id `{block['id']}`"
         elif "tool_use_id" in block and open_uses.pop(block["tool_use_id"], None) is None:
@@ -158,7 +164,7 @@ def _check_server_calls(blocks: Sequence[tuple[str, Json]]) -> None:
                 f"{path}: unexpected `tool_use_id` found in `{block['type']}` blocks: {block['tool_use_id']}. Each "
                 f"`{block['type']}` block must have a corresponding `server_tool_use` block before it."
             )
-    for found in open_uses.values():
+    for found in () if last else open_uses.values():
         raise Refused(f"{found} was found without a corresponding tool result block")
 
 

@@ -50,6 +50,9 @@ def _check_content(path: str, message: Json, role: str) -> None:
     content = message.get("content")
     if content == []:
         raise _empty(f"{path}.content")
+    said = message.get("refusal") or message.get("tool_calls") or message.get("function_call")
+    if content == "" and role == "assistant" and not said:
+        raise Refused(f"Invalid '{path}.content': empty string.", f"{path}.content", "invalid_value")
     if isinstance(content, list):
         for number, part in enumerate(content):
             if part.get("type") not in _PARTS.get(role, ()):
@@ -57,7 +60,6 @@ def _check_content(path: str, message: Json, role: str) -> None:
                 message_ = f"Invalid value: '{part.get('type')}'. Supported values are: {known}."
                 raise Refused(message_, f"{path}.content[{number}].type", "invalid_value")
     elif content is None:
-        said = message.get("refusal") or message.get("tool_calls") or message.get("function_call")
         if role != "assistant" or not (said or message.get("audio")):
             raise Refused("Invalid value for 'content': expected a string, got null.", f"{path}.content")
     elif not isinstance(content, str):

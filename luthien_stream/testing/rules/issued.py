@@ -24,8 +24,10 @@ class Issued:
         """Signatures, or redacted data, of the thinking that began an answer."""
         self.seals: set[str] = set()
         """Everything else that is encrypted."""
+        self.items: set[str] = set()
+        """Ids of all items."""
         self.reasoning_of: dict[str, str] = {}
-        """Id of an item to the id of the reasoning that came right before it."""
+        """Id of an item to the id of the last reasoning before it."""
         self.item_after: dict[str, str] = {}
         """Id of a reasoning to the id of the item that came right after it."""
 
@@ -47,18 +49,21 @@ class Issued:
                 self.leading.add(str(seal))
 
     def _learn_items(self, items: Sequence[Json]) -> None:
-        before = ""
+        before = reasoning = ""
         for item in items:
             self._learn_seals(item)
-            id = str(item.get("id"))
+            id, thinks = str(item.get("id")), item.get("type") == "reasoning"
+            self.items.add(id)
             if before:
                 self.item_after[before] = id
-                self.reasoning_of[id] = before
-            before = id if item.get("type") == "reasoning" else ""
+            if reasoning and not thinks:
+                self.reasoning_of[id] = reasoning
+            before = id if thinks else ""
+            reasoning = before or reasoning
 
     def _learn_seals(self, value: Any) -> None:
         if isinstance(value, dict):
-            self.seals.update(value[name] for name in _SEALS if isinstance(value.get(name), str))
+            self.seals.update(value[name] for name in _SEALS if value.get(name) and isinstance(value[name], str))
         if isinstance(value, dict | list):
             for inner in value.values() if isinstance(value, dict) else value:
                 self._learn_seals(inner)

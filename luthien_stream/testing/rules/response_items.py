@@ -108,6 +108,8 @@ def _check_reasoning(path: str, item: Json, issued: Issued) -> None:
     if not isinstance(item.get("summary"), list):
         raise Refused(f"Missing required parameter: '{path}.summary'.", path, "missing_required_parameter")
     sealed = item.get("encrypted_content")
+    if sealed is None and item.get("id") is not None and item["id"] not in issued.items:
+        raise Refused(f"Item with id '{item['id']}' not found. Items are not persisted when `store` is set to false.")
     if sealed is not None and sealed not in issued.seals:
         raise Refused(
             f"The encrypted content {str(sealed)[:20]}... could not be verified. Reason: Encrypted content could not "

@@ -173,9 +173,9 @@ def test_thinking_of_a_policy_is_dropped() -> None:
 
 
 def test_a_citation_without_its_text_is_dropped() -> None:
-    """A block of citations only would be an empty text."""
+    """A block of citations only would be an empty text, which no next turn may hold, and nor may an empty answer."""
     run = through(MESSAGES, SCENARIOS["citation first"], dropping(Text))
-    assert blocks(run.frames) == []
+    assert blocks(run.frames) == [("text", "(no answer)")]
     frames = [begin(), text(0)[0], citation(0), text(0, "a")[1], delta(0, "text_delta", text="b"), text(0)[1], *end()]
     run = through(MESSAGES, frames, dropping_text("a"))
     assert blocks(run.frames) == [("text", "b")]

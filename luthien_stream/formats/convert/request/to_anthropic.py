@@ -96,6 +96,7 @@ def _messages(turns: Sequence[Turn], model: str) -> list[dict[str, Any]]:
     _close(messages, late)
     for message in messages:
         message["content"].sort(key=_place)
+        _think_first(message["content"])
     if messages and turns[-1].role == "assistant" and messages[-1]["role"] == "assistant":
         raise unsupported(turns[-1].path, "an answer as the last message: Anthropic would continue it")
     return messages
@@ -111,6 +112,15 @@ def _close(messages: list[dict[str, Any]], late: list[Part]) -> None:
     if late:
         messages.append({"role": "system", "content": [block for part in late for block in _blocks(part)]})
         late.clear()
+
+
+def _think_first(blocks: list[dict[str, Any]]) -> None:
+    """Put what a policy said before the model thought behind that: an answer that thinks begins with it."""
+    thoughts = [block["type"] in _THOUGHTS for block in blocks]
+    if True in thoughts:
+        begin = thoughts.index(True)
+        end = thoughts.index(False, begin) if False in thoughts[begin:] else len(blocks)
+        blocks[:end] = blocks[begin:end] + blocks[:begin]
 
 
 def _place(block: dict[str, Any]) -> int:

@@ -189,3 +189,13 @@ def test_any_id_links_a_call_to_its_result(client: str, provider: str, id: str) 
     assert ids[0] == ids[1]
     if id in ("call_1", "toolu_01AbC-9") or provider == CHAT:
         assert texts.count(id) == 2
+
+
+def test_thoughts_come_first_for_anthropic() -> None:
+    """Whatever a policy said before them: they began the answer."""
+    answer = json.loads(begun(RESPONSES, ANTHROPIC).body(ANSWERS[ANTHROPIC]))
+    note = {"type": "output_text", "text": "Note: ", "annotations": []}
+    answer["output"].insert(0, {"type": "message", "role": "assistant", "id": "msg_luthien_0", "content": [note]})
+    request = sent(RESPONSES, ANTHROPIC, second(RESPONSES, answer))
+    kinds = [block["type"] for block in request["messages"][1]["content"]]
+    assert kinds == ["thinking", "redacted_thinking", "text", "tool_use"]
