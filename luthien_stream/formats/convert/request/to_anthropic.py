@@ -173,7 +173,7 @@ def _reasoning(part: Reasoning) -> list[dict[str, Any]]:
 
 
 def _use(use: ToolUse) -> dict[str, Any]:
-    arguments = function_arguments(use).encode()
+    arguments = function_arguments(use).encode("utf-8", "surrogatepass")
     try:
         readable = isinstance(parse(arguments), dict)
     except ValueError:

@@ -15,6 +15,8 @@ _DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/
 _CITED = {"type": "document", "source": {"type": "url", "url": "u"}, "citations": {"enabled": True}}
 _URL_PDF = {"type": "document", "source": {"type": "url", "url": "https://a"}}
 
+_BROKEN_CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "\ud800"}
+
 
 def _says(*blocks: Any, role: str = "user") -> dict[str, Any]:
     return {"messages": [{"role": role, "content": list(blocks)}]}
@@ -45,6 +47,7 @@ REFUSED: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
             (_says({"type": "server_tool_use"}, role="assistant"), "messages[0].content[0]"),
         )
     ],
+    (RESPONSES, (ANTHROPIC,), {"input": [_BROKEN_CALL]}, "input[0]"),
     (ANTHROPIC, (CHAT,), _says(_URL_PDF), "messages[0].content[0]"),
     (ANTHROPIC, (RESPONSES,), {"stop_sequences": ["x"]}, "stop_sequences"),
     (ANTHROPIC, (RESPONSES,), {"top_k": 5}, "top_k"),
