@@ -80,7 +80,7 @@ def secret_of(value: str) -> str:
 
 def _is_gateways(keys: tuple[Key, ...], secret: str) -> bool:
     """Whichever of them it is, also beside another one."""
-    return any([hmac.compare_digest(key.key.encode(), secret.encode()) for key in keys])
+    return any(hmac.compare_digest(key.key.encode(), secret.encode()) for key in keys)
 
 
 def _gateway_key(keys: tuple[Key, ...], headers: Mapping[str, str]) -> tuple[str, str | None]:
