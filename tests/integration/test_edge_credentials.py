@@ -150,3 +150,21 @@ async def test_what_is_no_secret_of_the_gateways_is_not_cut_out_of_answers() -> 
             got = await rig.ask("echo", fields={"messages": said})
             assert b"2023-06-01 " in got.body
             assert GATEWAY.encode() not in got.body
+
+
+@pytest.mark.parametrize("by", ["header", "query", "field"])
+async def test_nothing_is_hidden_from_policies_by_calling_it_a_secret(by: str) -> None:
+    """A client gets what they have seen."""
+    async with running(PassOn()) as rig:
+        fields: dict[str, Any] = {"messages": [{"role": "user", "content": f"please {CANARY} now"}]}
+        headers, query = {"x-api-key": "sk-of-the-client"}, ""
+        if by == "header":
+            headers["x-any-token"] = CANARY
+        elif by == "query":
+            query = f"?any_token={CANARY}"
+        else:
+            fields["any_token"] = CANARY
+        got = await rig.ask("echo", headers=headers, query=query, fields=fields)
+        assert b"please" in got.body
+        assert CANARY.encode() not in got.body
+        assert b"luthien-credential-" in got.body
