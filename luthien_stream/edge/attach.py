@@ -57,6 +57,9 @@ class Attachment:
                 [self._lens.error_frame(why.status, why.message, code=why.error, call=self._known.call)]
             )
             return self._delivery.break_off()
+        except TimeoutError:
+            self._delivery.abort()
+            raise
 
     async def _all(self, lane: LaneReader) -> web.StreamResponse:
         while not lane.over:

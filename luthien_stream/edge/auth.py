@@ -40,7 +40,7 @@ def authenticate(auth: Auth, headers: Mapping[str, str]) -> Caller:
         raise Unauthenticated(
             f"No valid gateway key: send it as `Authorization: Bearer KEY`, `x-api-key: KEY` or `{GATEWAY_HEADER}: KEY`"
         )
-    kept = tuple(h for h in own if not hmac.compare_digest(secret_of(h[1]).encode(), found.encode()))
+    kept = tuple(h for h in own if not _is_gateways(auth.keys, secret_of(h[1])))
     return Caller(name, kept if auth.mode == "both" else ())
 
 
@@ -76,6 +76,11 @@ def secret_of(value: str) -> str:
     """The secret in a credential's value: what follows `Bearer`, `Basic` or `Token`, else the whole."""
     scheme, space, rest = value.strip().partition(" ")
     return rest.strip() if space and scheme.lower() in _SCHEMES else value.strip()
+
+
+def _is_gateways(keys: tuple[Key, ...], secret: str) -> bool:
+    """Whichever of them it is, also beside another one."""
+    return any(hmac.compare_digest(key.key.encode(), secret.encode()) for key in keys)
 
 
 def _gateway_key(keys: tuple[Key, ...], headers: Mapping[str, str]) -> tuple[str, str | None]:

@@ -92,7 +92,8 @@ class Beats:
         if outboxes.stage:
             position, written = inbox.position, inbox.bytes
         else:
-            position = await self._bus.last_id(inbox.stream)
+            # Nobody reads it here: calls that begin from now on need nothing from before.
+            inbox.position = position = await self._bus.last_id(inbox.stream)
             written = sum(outbox.written for outbox in (outboxes.copies, outboxes.notes, outboxes.own))
         kept = self._reach.mark(time.monotonic(), position, written)
         return min([kept, position, *(call.inbox_from for call in self._calls)], key=order)

@@ -29,10 +29,14 @@ _NAME = re.compile(
     re.I,
 )
 _SUSPECT = re.compile(
-    rb'"[\w-]*(?:authorization|token|secret|cookie|passw(?:or)?d|credential|headers|key|sig(?:nature)?|auth|jwt|pwd)[\w-]*"'
-    rb'\s*:|://[^/"\s@]*@',
+    rb'"[\w-]{0,64}(?:authorization|token|secret|cookie|passw(?:or)?d|credential|headers|key|sig(?:nature)?|auth|jwt|pwd)'
+    rb'[\w-]{0,64}"\s*:|://[^/"\s@]*@'
+    rb"|(?:[?&]|\\u0026)[\w.%-]{0,64}(?:token|secret|passw(?:or)?d|credential|key|sig(?:nature)?|auth|jwt|pwd)"
+    rb"[\w.%-]{0,64}=",
     re.I,
 )
+"""Whether a body is worth a look. Repeats are bounded: a long string that means nothing must not be read for each of
+its characters."""
 _RECORDED = re.compile(
     r"(accept|content|anthropic|openai|x-stainless|x-claude|x-codex|sec|x-forwarded)(-.*)?|user-agent|host|origin|referer"
     r"|http-referer|x-title|x-app|originator|version|date|via|forwarded|connection|cache-control|pragma|priority|expect"
@@ -42,14 +46,20 @@ _RECORDED = re.compile(
 )
 """Request headers whose values are published; anybody may send a secret in a header of any other name."""
 _USERINFO = re.compile(r"://([^/@\s]+)@")
+_PARAMETER = re.compile(r"[?&]([\w.%-]+)=([^&#\s\"']+)")
 _TALK = frozenset({"messages", "system", "input", "instructions"})
-"""Fields whose text is the conversation: only URLs with a user in them are credentials there."""
+"""Fields whose text is the conversation: only URLs with a user or a credential in them are looked at there."""
 
 
 @lru_cache(maxsize=4096)
 def is_credential(name: str) -> bool:
     """Say whether a header, query parameter or field of this name holds a credential."""
     return _NAME.search(name) is not None
+
+
+def is_recorded(name: str) -> bool:
+    """Say whether a header of this name has a value that anybody may see."""
+    return _RECORDED.fullmatch(name) is not None
 
 
 class Vault:
@@ -67,13 +77,17 @@ class Vault:
             if needle not in self._markers:
                 bare = f"luthien-credential-{self._nonce}-{len(self._markers)}".encode()
                 self._markers[needle] = b'"' + bare + b'"' if needle[:1] == b'"' else bare
-        # A secret that contains another one must go first.
-        self._markers = dict(sorted(self._markers.items(), key=lambda item: -len(item[0])))
+        self._sort()
 
     def hide(self, secret: str) -> None:
         """Take a secret of the gateway's own: nobody gets it back, not even a client that sent the same."""
         if len(secret) >= SHORTEST:
-            self._markers = {secret.encode(): HIDDEN, **self._markers}
+            self._markers = {**self._markers, secret.encode(): HIDDEN}
+            self._sort()
+
+    def _sort(self) -> None:
+        # A secret that contains another one must go first.
+        self._markers = dict(sorted(self._markers.items(), key=lambda item: -len(item[0])))
 
     def mask(self, data: bytes) -> bytes:
         """Return the bytes with every secret replaced by its marker."""
@@ -135,7 +149,7 @@ def keep_headers(vault: Vault, headers: Mapping[str, str]) -> None:
 def shown_headers(vault: Vault, headers: Iterable[Header]) -> tuple[Header, ...]:
     """A request's headers as they may be published: the values of known names only."""
     masked = vault.mask_headers(headers)
-    return tuple((name, value if _RECORDED.fullmatch(name) else "[not recorded]") for name, value in masked)
+    return tuple((name, value if is_recorded(name) else "[not recorded]") for name, value in masked)
 
 
 def cut_query(vault: Vault, query: str) -> str:
@@ -200,7 +214,7 @@ def _in(name: str, value: Any, *, talk: bool) -> Iterator[str]:
         if not talk and is_credential(name):
             yield secret_of(value)
         elif not talk or name in ("url", "image_url"):
-            yield from _USERINFO.findall(value)
+            yield from _in_url(value)
     elif isinstance(value, list):
         for one in value:
             yield from _in(name, one, talk=talk)
@@ -210,3 +224,11 @@ def _in(name: str, value: Any, *, talk: bool) -> Iterator[str]:
                 yield secret_of(one)
             else:
                 yield from _in(key, one, talk=talk)
+
+
+def _in_url(text: str) -> Iterator[str]:
+    if "://" in text:
+        yield from _USERINFO.findall(text)
+        for name, value in _PARAMETER.findall(text):
+            if is_credential(unquote_plus(name)):
+                yield value

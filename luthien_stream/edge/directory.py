@@ -27,6 +27,8 @@ OPEN_MS = 3600 * 1000
 SECRET_MS = 365 * 24 * 3600 * 1000
 PERIOD_S = 0.05
 """What is new is written together, so often."""
+PAUSE_S = 1.0
+"""How long it waits where that could not be."""
 QUEUED = 10_000
 """Calls that may wait to be written; more are known to this edge only."""
 _SECRET = "directory-secret"
@@ -61,24 +63,31 @@ class Directory:
     async def run(self) -> None:
         """Write what is new until cancelled."""
         while True:
-            await asyncio.sleep(PERIOD_S)
-            try:
-                await self._write()
-            except BusError as error:
-                log.warning("directory_not_written", calls=len(self._new) + len(self._old), error=type(error).__name__)
+            written = await self.write()
+            await asyncio.sleep(PERIOD_S if written else PAUSE_S)
 
     async def begin(self) -> None:
         """Get the log's secret, unless that is done. Raises `BusError`."""
         if not self._secret:
             self._secret = await self._bus.claim_value(_SECRET, secrets.token_bytes(32), ttl_ms=SECRET_MS)
 
+    async def write(self) -> bool:
+        """Write what is new; False, on record, if that cannot be, and it waits for the next time."""
+        try:
+            await self._write()
+        except BusError as error:
+            log.warning("directory_not_written", values=len(self._new) + len(self._old), error=type(error).__name__)
+            return False
+        return True
+
     async def _write(self) -> None:
-        new, self._new = self._new, {}
-        old, self._old = self._old, {}
-        if new:
-            await self._bus.put_values(new, ttl_ms=OPEN_MS)
-        if old:
-            await self._bus.put_values(old, ttl_ms=self._kept_ms)
+        for queue, ttl_ms in ((self._new, OPEN_MS), (self._old, self._kept_ms)):
+            written = dict(queue)
+            if written:
+                await self._bus.put_values(written, ttl_ms=ttl_ms)
+            for name, value in written.items():
+                if queue.get(name) is value:
+                    del queue[name]
 
     def caller(self, credentials: Iterable[Header]) -> str:
         """Who calls, by credentials; empty without any, and before `begin`."""
@@ -95,6 +104,7 @@ class Directory:
         self._put(self._new, f"call:{known.call}", msgspec.msgpack.encode(known))
         if retry:
             self._retries[retry] = known.call
+            self._old.pop(f"retry:{retry}", None)
             self._put(self._new, f"retry:{retry}", known.call.encode())
 
     def closed(self, call: str, retry: str, *, well: bool) -> None:
@@ -103,7 +113,8 @@ class Directory:
         if known is None:
             return
         self._put(self._old, f"call:{call}", msgspec.msgpack.encode(known))
-        if retry and self._retries.pop(retry, "") == call:
+        if retry and self._retries.get(retry) == call:
+            del self._retries[retry]
             self._put(self._old, f"retry:{retry}", call.encode() if well else b"")
 
     async def find(self, call: str) -> Known | None:

@@ -130,6 +130,7 @@ class Edge:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.directory.write()
         await self.outboxes.close(FLUSH_S)
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=FLUSH_S)
@@ -159,6 +160,8 @@ class Edge:
             call = await self._open(id, asked, way, request)
         except Refusal as refusal:
             return self._refuse(request, lens, refusal, id, format)
+        except (ConnectionError, TimeoutError):
+            raise  # the client's own, while it got another call's answer
         except BusError as error:
             logger.warning("call_not_taken", call=id, error=type(error).__name__)
             return dialect.refused(lens, NotNow("The log (Redis) cannot be written: no call without a record"), id)

@@ -34,7 +34,7 @@ class Inbox:
         self._own = tuple(pack.beginning(f"{kind}:{edge}") for kind in ("edge", "record", "provider"))
         """Its own copies are not decoded again."""
         self.position = START
-        """The last entry that was taken."""
+        """The last entry that was taken, or that was there at the last look where nobody reads."""
         self.bytes = 0
         """Bytes of all entries that were taken."""
         self.block_ms = BLOCK_MS

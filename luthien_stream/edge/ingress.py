@@ -61,7 +61,7 @@ class Ingress:
 
     async def read(self, request: web.Request, format: FormatName) -> Asked:
         """Return what is asked. Raises `Refusal`."""
-        headers = _headers(request)
+        headers = headers_of(request)
         caller = auth.authenticate(self._auth, dict(headers))
         sent = view = _parsed(self._lenses[format], await _body(request))
         try:
@@ -81,14 +81,14 @@ class Ingress:
 
     def credentials(self, request: web.Request) -> tuple[Header, ...]:
         """Who asks. Raises `Unauthenticated`."""
-        headers = dict(_headers(request))
+        headers = dict(headers_of(request))
         auth.authenticate(self._auth, headers)
         return auth.credentials(headers)
 
     async def read_plain(self, request: web.Request, format: FormatName) -> Asked:
         """The same for a request that no codec reads. `format` is the client's dialect. Raises `Refusal`."""
         path = request.rel_url.raw_path
-        headers = _headers(request)
+        headers = headers_of(request)
         caller = auth.authenticate(self._auth, dict(headers))
         bypass = self._doors.pass_by(request.method, path)
         body = await _body(request) if request.can_read_body else b""
@@ -163,7 +163,8 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     return plain
 
 
-def _headers(request: web.Request) -> tuple[Header, ...]:
+def headers_of(request: web.Request) -> tuple[Header, ...]:
+    """The headers as they came, names in lower case. Raises `RequestInvalid`."""
     headers = tuple((name.lower(), value) for name, value in request.headers.items())
     for name, value in headers:
         if not value.isascii() and _has_surrogates(value):

@@ -66,9 +66,7 @@ class Lane:
         chunk = isinstance(event, log.ChunkReceived | log.ChunkReleased) and not src.startswith("provider:")
         # A source begins with other events than chunks; what is missing among those is nothing that a client gets.
         gap = [Gap(event.n)] if chunk and event.n != expected else []
-        if isinstance(event, _TERMINALS) and src.startswith(
-            "edge:" if event.lane == "original" else ("stage:", "record:")
-        ):
+        if isinstance(event, _TERMINALS) and src.startswith(_SPEAKERS[event.lane]):
             self.over = True
             return [event]
         if isinstance(event, log.ResponseDelivered):

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from luthien_stream.config.model import Auth, FormatName
 from luthien_stream.edge import auth, wire
+from luthien_stream.edge.ingress import headers_of
 from luthien_stream.edge.provider import Providers
 from luthien_stream.edge.refusals import ModelUnknown, RequestInvalid
 from luthien_stream.edge.routing import DEMO_MODELS, Route, Router
@@ -34,7 +35,7 @@ class Models:
 
     async def all(self, request: web.Request, format: FormatName) -> web.Response:
         """Answer `GET /v1/models`. Raises `Refusal` and `UpstreamError`."""
-        caller = auth.authenticate(self._auth, _lower(request))
+        caller = auth.authenticate(self._auth, dict(headers_of(request)))
         names = [*self._router.listed(), *DEMO_MODELS]
         vendor = self._router.vendor(format)
         if self._router.rules or vendor is None:
@@ -46,9 +47,11 @@ class Models:
 
     async def one(self, request: web.Request, format: FormatName, name: str) -> web.Response:
         """Answer `GET /v1/models/{id}`. Raises `Refusal` and `UpstreamError`."""
-        caller = auth.authenticate(self._auth, _lower(request))
+        caller = auth.authenticate(self._auth, dict(headers_of(request)))
         if name in DEMO_MODELS or (self._router.rules and self._router.route(name, format)):
             return _json(_model(format, name))
+        if any(step in ("", ".", "..") for step in name.replace("\\", "/").split("/")):
+            raise RequestInvalid("The model's name could be read as another path")
         vendor = self._router.vendor(format)
         if vendor is None:
             raise ModelUnknown(f"The model {name!r} is not configured here")
@@ -59,9 +62,14 @@ class Models:
         self, request: web.Request, vendor: Route, credential: list[tuple[str, str]], format: FormatName
     ) -> web.Response:
         """The provider's own answer; the demo models join the last page of a list."""
-        headers = wire.to_provider(_lower(request).items(), credential, vendor.provider)
+        headers = wire.to_provider(headers_of(request), credential, vendor.provider)
         opened = self._providers.of(vendor).open(
-            vendor.provider, request.path, request.rel_url.raw_query_string, headers, b"", method="GET"
+            vendor.provider,
+            request.rel_url.raw_path,
+            request.rel_url.raw_query_string,
+            headers,
+            b"",
+            method="GET",
         )
         async with opened as answer:
             body = await _read(answer)
@@ -133,7 +141,3 @@ def _model(format: FormatName, name: str) -> dict[str, Any]:
 
 def _json(value: Any) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), content_type="application/json")
-
-
-def _lower(request: web.Request) -> dict[str, str]:
-    return {name.lower(): value for name, value in request.headers.items()}

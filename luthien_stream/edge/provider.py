@@ -16,11 +16,12 @@ from luthien_stream.config.targets import DEMO
 from luthien_stream.edge import retry
 from luthien_stream.edge.asked import View
 from luthien_stream.edge.call import Call
+from luthien_stream.edge.failure import LOG_LOST
 from luthien_stream.edge.line import microseconds
 from luthien_stream.edge.relay import relay
 from luthien_stream.edge.routing import Route, Router, hide_keys
 from luthien_stream.edge.way import Way, way_to
-from luthien_stream.errors import ClientError, LuthienError, UpstreamError
+from luthien_stream.errors import BusError, ClientError, LuthienError, UpstreamError
 from luthien_stream.events import log
 from luthien_stream.upstream.port import Upstream, UpstreamCut, UpstreamUnreachable
 
@@ -58,6 +59,9 @@ class Providers:
         """Have the call answered by a provider and hand it the answer, to its end. A task of its own."""
         try:
             terminal = await self._read(call)
+        except BusError as error:
+            logger.warning("request_not_read", call=call.id, error=type(error).__name__)
+            terminal = _failed(call, LOG_LOST.error, "The request could not be read from the log: try again", 503)
         except LuthienError as error:
             kind = str(getattr(error, "error", "upstream_protocol"))
             status = error.status if isinstance(error, ClientError) else 0

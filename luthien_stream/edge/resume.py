@@ -45,8 +45,19 @@ def position_of(request: web.Request) -> int:
 
 
 async def resume(request: web.Request, bus: Bus, known: Known, lens: Lens, after: int) -> web.StreamResponse:
-    """Send the lane behind `after`, then what comes, to its end. Raises `BusError` before the first byte."""
+    """Send the lane behind `after`, then what comes, to its end.
+
+    Raises `BusError` before the first byte, `TimeoutError` where the client does not take it.
+    """
     delivery = Delivery(request)
+    try:
+        return await _send(delivery, bus, known, lens, after)
+    except TimeoutError:
+        delivery.abort()
+        raise
+
+
+async def _send(delivery: Delivery, bus: Bus, known: Known, lens: Lens, after: int) -> web.StreamResponse:
     async with asyncio.timeout(LONGEST_S), reading(bus, known) as lane:
         headers = CIMultiDict({"Content-Type": wire.EVENT_STREAM, wire.CALL_HEADER: known.call})
         await delivery.make_ready(200, headers)
@@ -55,7 +66,8 @@ async def resume(request: web.Request, bus: Bus, known: Known, lens: Lens, after
             try:
                 pieces = await lane.read()
             except (EdgeGone, BusError) as error:
-                delivery.write([lens.error_frame(error.status, str(error), call=known.call)])
+                message = str(error) if isinstance(error, EdgeGone) else "The log (Redis) cannot be read: try again"
+                delivery.write([lens.error_frame(error.status, message, call=known.call)])
                 break
             frames = [frame for piece in pieces for frame in _events(piece, lens, after, known.call)]
             if frames:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from luthien_stream.config.load import DEFAULT_PROVIDERS
 from luthien_stream.config.model import Config, FormatName, Provider
 from luthien_stream.config.targets import DEMO, DEMO_PROVIDER, Target, rules
-from luthien_stream.edge.credentials import Vault, is_credential
+from luthien_stream.edge.credentials import Vault, is_credential, is_recorded
 from luthien_stream.edge.refusals import ModelUnknown
 
 DEMO_MODELS = ("demo/echo", "demo/story", "demo/agent")
@@ -79,7 +79,8 @@ class Router:
 def hide_keys(vault: Vault, route: Route) -> None:
     """Let nobody see the gateway's keys for a route and those that stand in for it."""
     for one in (route, *route.fallbacks):
-        for secret in (one.provider.api_key, *one.provider.headers.values(), *_secrets(one.litellm or {})):
+        headers = [value for name, value in one.provider.headers.items() if not is_recorded(name)]
+        for secret in (one.provider.api_key, *headers, *_secrets(one.litellm or {})):
             vault.hide(secret)
 
 

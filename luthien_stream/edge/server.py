@@ -12,9 +12,9 @@ from luthien_stream.edge.edge import Edge
 from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.ingress import MAX_BODY
 from luthien_stream.edge.models import Models
-from luthien_stream.edge.refusals import UpgradeRefused
+from luthien_stream.edge.refusals import NotNow, UpgradeRefused
 from luthien_stream.edge.setup_page import SetupPage
-from luthien_stream.errors import LuthienError
+from luthien_stream.errors import BusError, LuthienError
 
 log = structlog.get_logger()
 
@@ -132,6 +132,9 @@ class Server:
 
     def _refused(self, format: FormatName, error: LuthienError) -> web.Response:
         call = new_call()
+        if isinstance(error, BusError):
+            log.warning("log_does_not_answer", call=call, error=type(error).__name__)
+            error = NotNow("The log (Redis) cannot be read: try again")  # what it said is nobody's outside
         log.info("request_refused", call=call, error=str(getattr(error, "error", "")))
         return dialect.refused(self._edge.lenses[format], error, call)
 

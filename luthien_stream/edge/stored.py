@@ -6,6 +6,7 @@ format and keeps nothing, `previous_response_id` and `GET /v1/responses/{id}` ar
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import zlib
 from collections.abc import Sequence
@@ -70,6 +71,7 @@ class StoredResponses:
         """What is not kept here is not served."""
         self._history = history
         self._ttl_ms = int(kept_s * 1000)
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def whole(self, view: Request, sender: Sequence[Header], *, converted: bool) -> Request:
         """The request with its history in it, where the provider's copy will not do.
@@ -128,7 +130,11 @@ class StoredResponses:
         except (ValueError, KeyError) as error:
             log.warning("response_not_kept", call=call.id, error=type(error).__name__)
             return
-        await self._write(id, stored)
+        # A client that has all it waits for may go at once, and name this response in its next request.
+        writing = asyncio.create_task(self._write(id, stored), name=f"response of {call.id}")
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
 
     def _of(self, call: Call, converted: bool) -> tuple[str, Stored]:
         """What is kept of a call, and its id. Raises `ValueError` and `KeyError` where its answer is no response."""

@@ -151,6 +151,16 @@ async def test_a_header_that_is_no_text_is_refused() -> None:
         await works(rig, "anthropic_messages")
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/x", "/v1/responses/x", "/v1/calls/x/stream"])
+async def test_a_credential_that_is_no_text_is_refused_wherever_it_is_sent(path: str) -> None:
+    """In the client's dialect, also where no model is asked."""
+    async with running(auth=Auth("keys", (Key("gateway-key-1", "ann"),))) as rig:
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode()
+        answer = await raw(rig, head + b"Authorization: Bearer \xff\xfe\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b"authorization" in answer.rpartition(b"\r\n\r\n")[2]
+
+
 async def test_what_is_no_http_gets_an_answer_and_harms_nobody() -> None:
     """400 from the parser."""
     async with running() as rig:

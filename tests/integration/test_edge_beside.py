@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import unquote
 
 import pytest
 import yarl
@@ -124,6 +125,28 @@ async def test_a_path_that_could_be_read_as_another_is_refused(path: str) -> Non
         async with rig.client.post(url, data=b"{}", headers=OPENAI) as response:
             assert response.status == 400
         assert not rig.provider.requests
+
+
+@pytest.mark.parametrize(
+    "path", ["..%2fresponses%2fresp_1", "../responses/resp_1", "%2e%2e/files", "a%5c..%5c..%5cfiles", "a//b", "a/."]
+)
+async def test_a_models_name_is_no_way_to_another_path(path: str) -> None:
+    """A stored response, say, as the model said it."""
+    async with running(PassOn()) as rig:
+        url = yarl.URL(f"{rig.url}/v1/models/{path}", encoded=True)
+        async with rig.client.get(url, headers=OPENAI) as response:
+            assert response.status == 400
+        assert not rig.provider.requests
+
+
+@pytest.mark.parametrize("name", ["a%3Fb=c", "org%2Fmodel", "org/model", "a%20b"])
+async def test_a_models_name_passes_as_it_is_quoted(name: str) -> None:
+    """What belongs to it does not become a query."""
+    async with running() as rig:
+        async with rig.client.get(yarl.URL(f"{rig.url}/v1/models/{name}", encoded=True), headers=OPENAI) as response:
+            assert response.status == 404
+        (seen,) = rig.provider.requests
+        assert (seen.path, seen.query) == (f"/v1/models/{unquote(name)}", "")
 
 
 async def test_an_upgrade_is_refused_at_once() -> None:

@@ -138,3 +138,33 @@ def test_the_admin_token_is_for_its_owner_only(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "admin-token").stat().st_mode & 0o777 == 0o600
     (tmp_path / "data" / "admin-token").write_text("")
     assert len(admin_token(tmp_path / "data")) > 30, "an empty token would let everybody in"
+
+
+async def test_what_is_no_secret_of_the_gateways_is_not_cut_out_of_answers() -> None:
+    """A provider's configured headers have values that anybody may say."""
+    async with running() as first:
+        headers = {"Anthropic-Version": "2023-06-01", "x-corp-pass": GATEWAY}
+        there = Provider(base_url=first.provider.url, format="anthropic_messages", api_key="sk-paid-1", headers=headers)
+        async with running(providers={"there": there}) as rig:
+            said = [{"role": "user", "content": f"since 2023-06-01 with {GATEWAY}"}]
+            got = await rig.ask("echo", fields={"messages": said})
+            assert b"2023-06-01 " in got.body
+            assert GATEWAY.encode() not in got.body
+
+
+@pytest.mark.parametrize("by", ["header", "query", "field"])
+async def test_nothing_is_hidden_from_policies_by_calling_it_a_secret(by: str) -> None:
+    """A client gets what they have seen."""
+    async with running(PassOn()) as rig:
+        fields: dict[str, Any] = {"messages": [{"role": "user", "content": f"please {CANARY} now"}]}
+        headers, query = {"x-api-key": "sk-of-the-client"}, ""
+        if by == "header":
+            headers["x-any-token"] = CANARY
+        elif by == "query":
+            query = f"?any_token={CANARY}"
+        else:
+            fields["any_token"] = CANARY
+        got = await rig.ask("echo", headers=headers, query=query, fields=fields)
+        assert b"please" in got.body
+        assert CANARY.encode() not in got.body
+        assert b"luthien-credential-" in got.body

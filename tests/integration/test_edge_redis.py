@@ -94,3 +94,19 @@ async def test_without_a_server_nothing_is_taken_and_it_opens_by_itself(own_valk
         await own_valkey.start()
         await wait_until(lambda: not rig.edge.admission.not_ready)
         assert (await rig.ask("text-3")).status == 200
+
+
+async def test_an_inbox_that_nobody_reads_is_kept_short_too() -> None:
+    """Without policies an open call keeps what was written since it began, not all since the edge began."""
+    async with running() as rig:
+        await rig.ask("text-3")
+        await rig.events()
+        await rig.edge.beats.upkeep()
+        written = await rig.bus.last_id(rig.edge.inbox.stream)
+        rig.provider.script("never")
+        asked = asyncio.create_task(rig.ask("any"))
+        await wait_until(lambda: bool(rig.edge.calls))
+        (call,) = rig.edge.calls.values()
+        assert call.inbox_from == written
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)

@@ -319,3 +319,17 @@ async def test_an_edge_that_is_gone_leaves_nobody_waiting(monkeypatch: pytest.Mo
         assert b"send the request again" in got.frames[-1]
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
+
+
+async def test_who_takes_nothing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second answer is written into the first one."""
+    from luthien_stream.edge import delivery
+
+    monkeypatch.setattr(delivery, "DRAIN_S", 0.2)
+    monkeypatch.setattr(delivery, "UNSENT_BYTES", -1)
+    async with running() as rig:
+        first = await rig.ask("text-5", "openai_chat", headers={**HEADERS, "x-stainless-retry-count": "0"})
+        headers = {**HEADERS, "x-stainless-retry-count": "1"}
+        for got in (await rig.ask("text-5", "openai_chat", headers=headers), await resumed(rig, first.call)):
+            assert (got.status, got.call, got.broken) == (200, first.call, True)
+            assert b"HTTP/1.1" not in got.body

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import pytest
 
+from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.config.model import ModelRoute, Provider
 from luthien_stream.core.lens import Request
 from luthien_stream.events.answer import Event, Text
@@ -16,7 +18,9 @@ from luthien_stream.policy.api import Policy, Refuse
 from luthien_stream.policy.context import Context
 from luthien_stream.policy.stream import Events
 from luthien_stream.testing.provider import FakeProvider
+from tests.faulty import FaultyBus
 from tests.integration.edge_rig import KEY, Got, Rig, running
+from tests.wait import wait_until
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
@@ -218,3 +222,45 @@ async def test_what_no_policy_can_see_is_closed(option: dict[str, Any]) -> None:
         assert (await turn(rig, "one", **option))[0].status == 200
     async with running() as rig:
         assert (await turn(rig, "one", **option))[0].status == 200
+
+
+class SlowToKeep(MemoryBus):
+    """Takes responses only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+
+    async def put_values(self, values: Mapping[str, bytes], *, ttl_ms: int) -> None:
+        """Wait if there is a response among them."""
+        if any(name.startswith("response:") for name in values):
+            self.asked.set()
+            await self.told.wait()
+        await super().put_values(values, ttl_ms=ttl_ms)
+
+
+async def test_a_client_that_has_its_answer_may_go_at_once() -> None:
+    """The response is kept nevertheless: the next request names it."""
+    bus = SlowToKeep()
+    async with running(Shout(), bus=bus) as rig:
+        asked = asyncio.create_task(turn(rig, "one"))
+        await bus.asked.wait()
+        asked.cancel()
+        await wait_until(lambda: not rig.edge.calls)
+        bus.told.set()
+        id = json.loads(rig.provider.requests[0].sent[0].split(b"data: ", 1)[1])["response"]["id"]
+        await wait_until(lambda: f"response:{id}" in rig.bus.data.values)
+        got, _ = await turn(rig, "two", id)
+        assert got.status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/resp_1", "/v1/calls/01a214d7-b24c-7068-bf8e-a29ea46e8d8a/stream"])
+async def test_where_the_log_does_not_answer_nobody_is_told_where_it_is(path: str) -> None:
+    """503, and when to ask again."""
+    bus = FaultyBus(MemoryBus())
+    async with running(bus=bus.bus) as rig:
+        await rig.edge.directory.begin()
+        bus.fail("get_value", "refused")
+        got = await rig.send("GET", path, headers=HEADERS)
+        assert (got.status, got.headers["retry-after"]) == (503, "2")
+        assert "configuration" not in json.loads(got.body)["error"]["message"]

@@ -43,6 +43,8 @@ def test_with_both_the_gateway_key_opens_and_the_own_credential_goes_on() -> Non
     caller = authenticate(Auth("both", KEYS), {"x-luthien-key": "gw-one", "authorization": "Bearer mine"})
     assert caller == Caller("one", (("authorization", "Bearer mine"),))
     assert authenticate(Auth("both", KEYS), {"x-api-key": "gw-one"}).own == ()
+    beside = {"x-luthien-key": "gw-two", "authorization": "Bearer gw-one", "x-api-key": "mine"}
+    assert authenticate(Auth("both", KEYS), beside).own == (("x-api-key", "mine"),)
 
 
 def test_with_keys_alone_no_credential_of_the_client_goes_on() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -83,6 +84,9 @@ def test_a_query_is_published_without_its_secrets() -> None:
         {"tools": [{"type": "mcp", "authorization": CANARY}]},
         {"api_key": CANARY, "nested": {"more": [{"client_secret": CANARY}]}},
         {"tools": [{"server_url": f"https://user:{CANARY}@example.org/x"}]},
+        {"tools": [{"server_url": f"https://example.org/mcp?a=b&token={CANARY}#x"}]},
+        {"mcp_servers": [{"url": f"https://example.org/mcp/?tavilyApiKey={CANARY}"}]},
+        {"messages": [{"content": [{"type": "image_url", "image_url": {"url": f"https://x.org?sig={CANARY}"}}]}]},
         {"messages": [{"content": [{"type": "image_url", "image_url": {"url": f"https://u:{CANARY}@example.org"}}]}]},
         {"api_key": CANARY, "messages": [{"role": "user", "content": f"the key is {CANARY}, use it"}]},
     ],
@@ -145,3 +149,22 @@ def test_a_marker_cannot_be_guessed() -> None:
     first.keep(CANARY)
     second.keep(CANARY)
     assert first.mask(CANARY.encode()) != second.mask(CANARY.encode())
+
+
+def test_what_the_client_knows_of_the_gateways_own_does_not_come_back_either() -> None:
+    """A client that sent the same secret learns nothing from the answer."""
+    vault = Vault()
+    keep_headers(vault, {"x-api-key": CANARY})
+    vault.hide(CANARY)
+    assert vault.unmask(vault.mask_answer(b"no " + CANARY.encode())) == b"no [gateway credential]"
+
+
+@pytest.mark.parametrize(
+    "text", ["key" * 500_000, "?key" * 500_000, "://" * 500_000, '"key" ' * 500_000, "&" * 1_000_000]
+)
+def test_a_long_text_that_means_nothing_takes_no_time(text: str) -> None:
+    """Nobody can keep an edge busy with it."""
+    body = json.dumps({"input": text}).encode()
+    began = time.process_time()
+    cut_body(Vault(), body)
+    assert time.process_time() - began < 5

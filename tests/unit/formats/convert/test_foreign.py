@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -47,3 +48,17 @@ def test_items_of_responses_and_blocks_of_chat_go_too() -> None:
     chat = {"role": "assistant", "content": "hi", "thinking_blocks": [OWN, FOREIGN]}
     body = json.dumps({"messages": [USER, chat]}).encode()
     assert json.loads(without_foreign(body))["messages"][1]["thinking_blocks"] == [OWN]
+
+
+def test_slashes_may_be_escaped() -> None:
+    """As some clients write all JSON."""
+    body = messages(FOREIGN, TEXT).replace(b"/", b"\\/")
+    assert json.loads(without_foreign(body))["messages"][1]["content"] == [TEXT]
+
+
+def test_a_long_history_is_read_once() -> None:
+    """Not once for each block: an edge has other calls to serve."""
+    body = messages(*[FOREIGN] * 20_000, TEXT)
+    began = time.process_time()
+    assert json.loads(without_foreign(body))["messages"][1]["content"] == [TEXT]
+    assert time.process_time() - began < 5
