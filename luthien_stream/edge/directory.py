@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+import time
 from collections.abc import Iterable
 
 import msgspec
@@ -29,6 +30,8 @@ PERIOD_S = 0.05
 """What is new is written together, so often."""
 PAUSE_S = 1.0
 """How long it waits where that could not be."""
+SECRET_S = 60.0
+"""How often it is seen to that the log has the secret."""
 QUEUED = 10_000
 """Calls that may wait to be written; more are known to this edge only."""
 _SECRET = "directory-secret"
@@ -62,14 +65,26 @@ class Directory:
 
     async def run(self) -> None:
         """Write what is new until cancelled."""
+        again = time.monotonic() + SECRET_S
         while True:
             written = await self.write()
+            if time.monotonic() > again and await self.keep_secret():
+                again = time.monotonic() + SECRET_S
             await asyncio.sleep(PERIOD_S if written else PAUSE_S)
+
+    async def keep_secret(self) -> bool:
+        """Give a log that has lost its data the secret again, or take the one that another edge gave it; False if that
+        cannot be done now."""
+        try:
+            self._secret = await self._bus.claim_value(_SECRET, self._secret or _new_secret(), ttl_ms=SECRET_MS)
+        except BusError:
+            return False
+        return True
 
     async def begin(self) -> None:
         """Get the log's secret, unless that is done. Raises `BusError`."""
         if not self._secret:
-            self._secret = await self._bus.claim_value(_SECRET, secrets.token_bytes(32), ttl_ms=SECRET_MS)
+            self._secret = await self._bus.claim_value(_SECRET, _new_secret(), ttl_ms=SECRET_MS)
 
     async def write(self) -> bool:
         """Write what is new; False, on record, if that cannot be, and it waits for the next time."""
@@ -137,6 +152,10 @@ class Directory:
     def _put(queue: dict[str, bytes], name: str, value: bytes) -> None:
         if len(queue) < QUEUED:
             queue[name] = value
+
+
+def _new_secret() -> bytes:
+    return secrets.token_bytes(32)
 
 
 def retry_of(caller: str, path: str, body: bytes) -> str:

@@ -77,10 +77,11 @@ class Doors:
             raise OptionClosed('This gateway\'s policies can see text only: `modalities` must be ["text"]')
         if self._closed(request, "background"):
             raise OptionClosed("This gateway's policies cannot see what runs in the background: omit `background`")
-        if self._closed(request, "conversation"):
-            raise OptionClosed(
-                "This gateway's policies need the whole conversation: `conversation` is not supported, send `input`"
-            )
+        for option in ("conversation", "prompt"):
+            if format == "openai_responses" and self._closed(request, option):
+                raise OptionClosed(
+                    f"This gateway's policies need all that the model is told: `{option}` is not supported"
+                )
 
     def _closed(self, request: Request, option: str) -> bool:
         return request.get(option) not in (None, False) and option not in self._opened

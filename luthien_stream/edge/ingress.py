@@ -72,7 +72,9 @@ class Ingress:
             route = self._router.route(view.model, format)
             if format == stored.FORMAT:
                 sender = auth.credentials(dict(headers))
-                view = await self._stored.whole(sent, sender, converted=route.format != format)
+                converted = route.format != format
+                sent = await self._stored.with_items(view, sender, converted=converted)
+                view = await self._stored.whole(sent, sender, converted=converted)
         except Refusal as refusal:
             refusal.model = view.model
             raise

@@ -19,7 +19,7 @@ BLOCK_MS = 1000
 """How long one read waits: what is silent comes back empty."""
 ENTRIES = 64
 SILENT_READS = 15
-"""After so many empty reads it is asked whether the call's edge still lives."""
+"""So often, beginning with the first, an empty read leads to the question whether the call's edge still lives."""
 _SPEAKERS = {"original": ("edge:",), "final": ("stage:", "record:")}
 """Whose word about a lane ends a client's answer, by what lies in an inbox."""
 _TERMINALS = (log.ResponseCompleted, log.ResponseFailed, log.ResponseAborted)
@@ -45,6 +45,7 @@ class Lane:
 
     def __init__(self, known: Known) -> None:
         self._known = known
+        self._named = known.call.encode()
         self._next: dict[str, int] = {}
         self.over = False
         """The lane has ended; nothing more comes."""
@@ -53,6 +54,8 @@ class Lane:
         """Take the next entries; return what they have of the lane."""
         found: list[Piece] = []
         for entry in entries:
+            if self._named not in entry.raw:
+                continue  # most entries of an inbox are other calls': not worth decoding
             for src, event in events_in(entry):
                 if event.call == self._known.call and event.n >= 0 and not self.over:
                     found += self._take(src, event)
@@ -105,6 +108,6 @@ class LaneReader:
             self._silent, self._position = 0, entries[-1].id
             return self._lane.take(entries)
         self._silent += 1
-        if self._silent % SILENT_READS == 0 and self._known.edge not in await self._bus.alive("edge"):
+        if self._silent % SILENT_READS == 1 and self._known.edge not in await self._bus.alive("edge"):
             raise EdgeGone()
         return []

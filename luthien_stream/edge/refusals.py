@@ -33,6 +33,12 @@ class ResponseUnknown(Refusal):
     error = "previous_response_not_found"
 
 
+class ItemUnknown(Refusal):
+    """No such item is on record here."""
+
+    error = "item_not_found"
+
+
 class StoredUnknown(Refusal):
     """No such response is on record here."""
 

@@ -22,7 +22,7 @@ from luthien_stream.core.sse import data_of
 from luthien_stream.edge.asked import View
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.directory import Directory
-from luthien_stream.edge.refusals import RequestInvalid, ResponseUnknown, StoredUnknown, TooLarge
+from luthien_stream.edge.refusals import ItemUnknown, RequestInvalid, ResponseUnknown, StoredUnknown, TooLarge
 from luthien_stream.errors import BusError
 from luthien_stream.events.log import Header, ResponseCompleted
 from luthien_stream.formats.json import dump, fields, items, parse
@@ -72,6 +72,22 @@ class StoredResponses:
         self._history = history
         self._ttl_ms = int(kept_s * 1000)
         self._writing: set[asyncio.Task[None]] = set()
+
+    async def with_items(self, view: Request, sender: Sequence[Header], *, converted: bool) -> Request:
+        """The request with the items that it only names in it, as they were delivered. Raises `ItemUnknown`."""
+        given = added_by(view)
+        named = {place: id for place, raw in enumerate(given) if (id := _named_by(raw))}
+        if not named or not (self.acting or converted):
+            return view
+        await self._directory.begin()
+        mine = self._directory.caller(sender).encode()
+        for place, id in named.items():
+            kept = await self._bus.get_value(f"item:{id}")
+            caller, _, item = (kept or b"").partition(b" ")
+            if not item or not hmac.compare_digest(caller, mine):
+                raise ItemUnknown(f"Item with id {id!r} not found.", param=f"input[{place}]")
+            given[place] = item
+        return view.set("input", [*map(Raw, given)])
 
     async def whole(self, view: Request, sender: Sequence[Header], *, converted: bool) -> Request:
         """The request with its history in it, where the provider's copy will not do.
@@ -158,7 +174,10 @@ class StoredResponses:
             log.warning("response_not_kept", call=stored.call, bytes=len(packed))
             return
         try:
-            await self._bus.put_values({_name(id): packed}, ttl_ms=self._ttl_ms)
+            items_by_name = {
+                f"item:{_id_of(item)}": b"%b %b" % (stored.caller.encode(), item) for item in stored.output
+            }
+            await self._bus.put_values({_name(id): packed, **items_by_name}, ttl_ms=self._ttl_ms)
         except BusError as error:
             log.warning("response_not_kept", call=stored.call, error=type(error).__name__)
 
@@ -178,6 +197,18 @@ class StoredResponses:
 
 def _unknown(id: str) -> ResponseUnknown:
     return ResponseUnknown(f"Previous response with id {id!r} not found.", param=_PREVIOUS)
+
+
+def _named_by(raw: bytes) -> str:
+    """The id of an item that is only named, empty for a whole one."""
+    item = fields(raw)
+    kind = parse(item["type"]) if "type" in item else None
+    return _id_of(raw) if kind == "item_reference" or (kind is None and item.keys() == {"id"}) else ""
+
+
+def _id_of(item: bytes) -> str:
+    id = fields(item).get("id")
+    return "" if id is None else str(parse(id))
 
 
 def added_by(view: View) -> list[bytes]:

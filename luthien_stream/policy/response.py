@@ -28,6 +28,7 @@ from luthien_stream.policy.context import CallFacts, Shared
 from luthien_stream.policy.driver import FLUSH, Down, Flush, Item
 from luthien_stream.policy.ordinals import Kind, Ordinals
 from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.stream import HOLD_LIMIT
 
 _BROKEN = {"cut": "upstream_cut", "error": "provider_error"}
 
@@ -45,6 +46,7 @@ class ResponseRun:
         "_framer",
         "_kind",
         "_late",
+        "_late_bytes",
         "_n",
         "_name",
         "_ordinals",
@@ -81,6 +83,7 @@ class ResponseRun:
         self._ordinals = Ordinals()
         self._late: deque[ChunkReceived | Terminal] = deque()
         """What came while the policies wait for an effect."""
+        self._late_bytes = 0
         self._out = out
         self.over = False
 
@@ -90,10 +93,13 @@ class ResponseRun:
 
     def chunk(self, event: ChunkReceived) -> None:
         """Take one chunk of the provider's answer."""
-        if self._shared.waiting:
-            self._late.append(event)
-        else:
+        if not self._shared.waiting:
             self._chunk(event)
+        elif not self.over:
+            self._late.append(event)
+            self._late_bytes += len(event.frame)
+            if self._late_bytes > HOLD_LIMIT:
+                self._lose(PolicyError("They waited for an effect while the model said more than 8 MiB"))
 
     def _chunk(self, event: ChunkReceived) -> None:
         if self._deaf:
@@ -145,6 +151,7 @@ class ResponseRun:
         self._drain()
         while self._late and not self._shared.waiting:
             event = self._late.popleft()
+            self._late_bytes -= len(getattr(event, "frame", b""))
             if isinstance(event, ChunkReceived):
                 self._chunk(event)
             else:

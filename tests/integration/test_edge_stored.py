@@ -120,6 +120,26 @@ async def test_what_was_delivered_is_the_history(stream: bool) -> None:
         assert texts(sent[2]["input"]) == ["one", said, "two", texts(second["output"])[0], "three"]
 
 
+async def test_an_item_that_is_only_named_is_sent_as_it_was_delivered() -> None:
+    """Not as the provider has it; one that is not on record, or another caller's, is refused by its place."""
+    async with running(Shout()) as rig:
+        _, first = await turn(rig, "one")
+        named = {"type": "item_reference", "id": first["output"][0]["id"]}
+        given = [{"role": "user", "content": "one"}, named, {"role": "user", "content": "two"}]
+        _, second = await turn(rig, given)  # type: ignore[arg-type]
+        said = texts(first["output"])[0]
+        assert texts(rig.provider.requests[1].json["input"]) == ["one", said, "two"]
+        await turn(rig, "three", second["id"])
+        assert texts(rig.provider.requests[2].json["input"])[:3] == ["one", said, "two"]
+        for item, headers in ((named, {"x-api-key": KEY}), ({"id": "msg_unknown"}, HEADERS)):
+            body = {"model": "text-3", "input": [item]}
+            got = await rig.send("POST", "/v1/responses", json=body, headers=headers)
+            assert (got.status, json.loads(got.body)["error"]["param"]) == (400, "input[0]")
+        assert len(rig.provider.requests) == 3
+    async with running() as rig:
+        assert (await turn(rig, [{"type": "item_reference", "id": "msg_x"}]))[0].status == 200  # type: ignore[arg-type]
+
+
 async def test_an_answer_that_nobody_changed_is_the_providers_own_history() -> None:
     """The id passes."""
     async with running(PassOn()) as rig:
@@ -211,7 +231,7 @@ async def test_a_provider_of_another_format_needs_the_whole_history(stream: bool
         assert json.loads(gone.body)["deleted"] is True
 
 
-@pytest.mark.parametrize("option", [{"background": True}, {"conversation": "conv_1"}])
+@pytest.mark.parametrize("option", [{"background": True}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}])
 async def test_what_no_policy_can_see_is_closed(option: dict[str, Any]) -> None:
     """By its name; open where no policy acts or it is opened by name."""
     async with running(PassOn()) as rig:

@@ -58,3 +58,16 @@ async def test_a_call_that_failed_is_forgotten_before_the_next_one_begins() -> N
     one.opened(known(one, "b"), "same")
     await one.write()
     assert await other.repeated("same") == known(one, "b")
+
+
+async def test_a_log_that_lost_its_data_gets_the_secret_again() -> None:
+    """So that an edge that starts later knows the callers of the others."""
+    memory = MemoryBus()
+    bus = FaultyBus(memory)
+    one = await begun(bus)
+    memory.data.values.clear()
+    bus.fail("claim_value", "refused")
+    assert not await one.keep_secret()
+    assert await one.keep_secret()
+    other = await begun(bus)
+    assert other.caller(CREDENTIALS) == one.caller(CREDENTIALS) != ""

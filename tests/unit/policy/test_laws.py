@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from luthien_stream.events.log import ChunkReceived, ResponseFailed
 from luthien_stream.formats import LENSES
 from luthien_stream.policy import Context, End, Event, Events, Policy, Stop, Text, ToolCall
 from luthien_stream.policy.pipeline import Pipeline
@@ -53,6 +54,23 @@ def test_a_stop_after_a_judgement_is_the_same_however_late_the_judgement(form: s
     outputs += perform(late, lambda want: 1)
     assert frames(outputs) == at_once
     assert at_once
+
+
+def test_a_policy_that_waits_while_too_much_comes_fails_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for it has a bound."""
+    monkeypatch.setattr("luthien_stream.policy.response.HOLD_LIMIT", 2000)
+    log = call_log("openai_chat", STREAMS["openai_chat"](CORPUS[2], True))
+    assert sum(len(event.frame) for event in log if isinstance(event, ChunkReceived)) > 2000
+
+    class Waits(Policy):
+        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+            async for event in events:
+                await ctx._effect("judge", "for ever")
+                yield event
+
+    outputs = drive(program(Pipeline.of(Waits())), log)
+    (failed,) = [event for event in outputs if isinstance(event, ResponseFailed)]
+    assert (failed.error, "8 MiB" in failed.message) == ("policy_failed", True)
 
 
 def test_counting_frames_is_found() -> None:
