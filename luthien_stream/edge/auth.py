@@ -69,6 +69,16 @@ def provider_headers(name: str, provider: Provider, format: FormatName, caller: 
     return []
 
 
+def proven(provider: Provider, format: FormatName, caller: Caller) -> str:
+    """The client's credential that a provider which answers has accepted, so that it is one; empty if none is certain.
+
+    Of several that were sent it is not known which was.
+    """
+    if not (provider.passthrough and format in provider.formats and len(caller.own) == 1):
+        return ""
+    return secret_of(caller.own[0][1])
+
+
 _SCHEMES = frozenset({"bearer", "basic", "token"})
 
 

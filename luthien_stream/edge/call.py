@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from luthien_stream.core.accept import TAKEN, Intake
 from luthien_stream.edge import failure
 from luthien_stream.edge.asked import Asked
+from luthien_stream.edge.auth import proven
 from luthien_stream.edge.credit import WINDOW, Credit
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
@@ -112,15 +113,15 @@ class Call:
             self.wake.set()
 
     def take_frames(self) -> list[bytes]:
-        """Hand over what waits for the client, with its own secrets in it again where no policy has judged it.
-
-        Policies saw a marker there, and what a secret is, the client says: it could hide anything from them.
+        """Hand over what waits for the client, with its own secrets in it again: in an answer that policies have judged,
+        who saw markers, only the one that its provider has taken for one.
         """
         frames, self.frames = self.frames, []
+        if not self.asked.vault.answered:
+            return frames
         judged = not self.relayed and self.head is not None and self.head.status < 400
-        if self.asked.vault.answered and not judged:
-            return [self.asked.vault.unmask(frame) for frame in frames]
-        return frames
+        only = proven(self.route.provider, self.asked.format, self.asked.caller) if judged else None
+        return [self.asked.vault.unmask(frame, only) for frame in frames]
 
     def _take_chunk(self, event: log.ChunkReleased) -> None:
         self.closing.append(event.frame)

@@ -104,9 +104,11 @@ class Vault:
                 return self.mask(frame)
         return frame
 
-    def unmask(self, data: bytes) -> bytes:
-        """Return the bytes with the client's own secrets put back."""
-        for needle, marker in self._markers.items():
+    def unmask(self, data: bytes, only: str | None = None) -> bytes:
+        """Return the bytes with the client's own secrets put back, or `only` this one."""
+        needles = self._markers if only is None else [n for n in self._needles(only) if n in self._markers]
+        for needle in needles:
+            marker = self._markers[needle]
             if marker is not HIDDEN and marker in data:
                 data = data.replace(marker, needle)
         return data

@@ -152,6 +152,18 @@ async def test_what_is_no_secret_of_the_gateways_is_not_cut_out_of_answers() -> 
             assert GATEWAY.encode() not in got.body
 
 
+async def test_the_credential_that_the_provider_has_taken_comes_back_in_its_answer() -> None:
+    """Behind policies too: it is one. Of two that were sent nobody knows which was taken."""
+    async with running(PassOn()) as rig:
+        fields = {"messages": [{"role": "user", "content": f"my key is {CANARY} as you know"}]}
+        got = await rig.ask("echo", headers={"x-api-key": CANARY}, fields=fields)
+        assert got.body == b"".join(rig.provider.requests[0].sent)
+        assert CANARY.encode() in got.body
+        assert CANARY.encode() not in await rig.dump()
+        got = await rig.ask("echo", headers={"x-api-key": "sk-of-the-client", "authorization": CANARY}, fields=fields)
+        assert CANARY.encode() not in got.body
+
+
 @pytest.mark.parametrize("by", ["header", "query", "field"])
 async def test_nothing_is_hidden_from_policies_by_calling_it_a_secret(by: str) -> None:
     """A client gets what they have seen."""

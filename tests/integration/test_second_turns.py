@@ -27,6 +27,8 @@ CONVERTED = (
     *("thinking dropped", "all dropped", "stopped in text", "stopped in thinking", "stopped at a call"),
 )
 """What is done to answers of another format too: conversion comes before, and knows nothing of it."""
+OFTEN = {"text edited", "first call denied", "stopped in thinking"}
+"""What is tried with each run of the tests; the rest takes a minute."""
 KINDS = ("text", "only tools", "thinking", "thinking and tools", "thinking, then tools", "refusal")
 
 
@@ -85,7 +87,9 @@ async def test_no_intervention_spoils_the_next_turn(name: str, form: str) -> Non
 
 
 @pytest.mark.parametrize(("client", "provider"), PAIRS)
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in CONVERTED]
+)
 async def test_nor_does_one_in_another_format(name: str, client: str, provider: FormatName) -> None:
     """The provider takes what is made of what it is sent back."""
     async with strict_in(provider, INTERVENTIONS[name]) as rig:
