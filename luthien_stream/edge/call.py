@@ -113,7 +113,7 @@ class Call:
             self.wake.set()
 
     def take_frames(self) -> list[bytes]:
-        """Hand over what waits for the client, with its own secrets in it again: in an answer that policies have judged,
+        """Hand over what waits for the client, with its own secrets in it again: in an answer that policies judged,
         who saw markers, only the one that its provider has taken for one.
         """
         frames, self.frames = self.frames, []
