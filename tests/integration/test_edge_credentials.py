@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from luthien_stream.config.model import Provider
+from luthien_stream.config.model import Auth, Key, Provider
 from luthien_stream.events import log
 from luthien_stream.events.answer import Event
 from luthien_stream.policy.api import Policy
@@ -180,3 +180,21 @@ async def test_nothing_is_hidden_from_policies_by_calling_it_a_secret(by: str) -
         assert b"please" in got.body
         assert CANARY.encode() not in got.body
         assert b"luthien-credential-" in got.body
+
+
+@pytest.mark.parametrize("mode", ["passthrough", "both"])
+@pytest.mark.parametrize("path", ["/v1/messages?beta=true", "/v1/messages/count_tokens?beta=true"])
+async def test_a_subscriptions_token_goes_through(mode: str, path: str) -> None:
+    """As an agent that is logged in sends it: with the header that says what it is, and no other credential."""
+    token = "sk-ant-oat01-canary-0123456789abcdef"
+    keys = (Key("gateway-key-1", "ann"),) if mode == "both" else ()
+    async with running(auth=Auth(mode, keys)) as rig:  # type: ignore[arg-type]
+        sent = {"authorization": f"Bearer {token}", "anthropic-beta": "oauth-2025-04-20,claude-code-20250219"}
+        gateway = {"x-luthien-key": "gateway-key-1"} if mode == "both" else {}
+        got = await rig.send("POST", path, json=request_body("text-3"), headers={**sent, **gateway})
+        assert got.status == 200
+        arrived = {name.lower(): value for name, value in rig.provider.requests[0].headers.items()}
+        assert sent.items() <= arrived.items()
+        assert not {"x-api-key", "x-luthien-key"} & arrived.keys()
+        await wait_until(lambda: rig.delivered(got.call))
+        assert token.encode() not in await rig.dump()
