@@ -11,14 +11,13 @@ from multidict import CIMultiDict
 from luthien_stream.bus.port import Bus
 from luthien_stream.core.lens import Lens
 from luthien_stream.edge import failure, wire
-from luthien_stream.edge.delivery import Delivery
+from luthien_stream.edge.delivery import KEEPALIVE_S, Delivery
 from luthien_stream.edge.directory import Known
 from luthien_stream.edge.failure import Failure, failure_of
 from luthien_stream.edge.lane import EdgeGone, Gap, LaneReader, Piece, reading
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
 
-KEEPALIVE_S = 9.0
 LONGEST_S = 3600.0
 
 

@@ -19,6 +19,8 @@ DRAIN_S = 60.0
 """How long a client may take for the last bytes."""
 UNSENT_BYTES = 1 << 20
 """Bytes that a client has not taken, at most."""
+KEEPALIVE_S = 9.0
+"""Silence towards a client before a keep-alive: with the second between two looks never more than 10 s."""
 PAUSE_S = 0.05
 
 

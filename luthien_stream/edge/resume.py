@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from luthien_stream.bus.port import Bus
 from luthien_stream.core.lens import Lens
 from luthien_stream.edge import failure, wire
-from luthien_stream.edge.delivery import Delivery
+from luthien_stream.edge.delivery import KEEPALIVE_S, Delivery
 from luthien_stream.edge.directory import Known
 from luthien_stream.edge.failure import failure_of
 from luthien_stream.edge.lane import EdgeGone, Gap, Piece, reading
@@ -27,7 +27,6 @@ from luthien_stream.events import log
 
 FROM_START = -1
 KEEPALIVE = b": keep-alive\n\n"
-KEEPALIVE_S = 9.0
 LONGEST_S = 3600.0
 _POSITION = re.compile(r"-1|\d{1,15}")
 

@@ -11,15 +11,13 @@ from msgspec import Struct
 
 from luthien_stream.edge import failure
 from luthien_stream.edge.call import Call
-from luthien_stream.edge.delivery import UNSENT_BYTES
+from luthien_stream.edge.delivery import KEEPALIVE_S, UNSENT_BYTES
 from luthien_stream.edge.line import microseconds
 
 log = structlog.get_logger()
 
 PERIOD_S = 0.1
 """How soon a slow client that has caught up is noticed."""
-KEEPALIVE_S = 9.0
-"""Silence towards a client before a keep-alive: with the second between two looks never more than 10 s."""
 WATCHDOG_S = 60.0
 """Silence of a stage that owes an answer, and of a client that takes nothing, before the call is ended."""
 SILENT_EVENTS = 64
