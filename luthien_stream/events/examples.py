@@ -121,7 +121,25 @@ def _waits() -> Iterator[tuple[str, log.Known]]:
         ),
     )
     yield "console:c-1", log.ApprovalDecided(call=CALL, key="0/response/0", decision="approve", by="alice")
-    yield STAGE, log.SampleRequested(call=CALL, n=3, prev=1, key="0/response/1", model="gpt-5-mini", request=_BODY)
+    yield (
+        STAGE,
+        log.SampleRequested(
+            call=CALL,
+            n=3,
+            prev=1,
+            key="0/response/1",
+            model="gpt-5-mini",
+            format="openai_chat",
+            body=_BODY,
+            body_size=len(_BODY),
+            why="judge",
+            policy="tool_call_judge",
+            stage="main@1a2b3c4d",
+            partition=5,
+            deadline=_BEGAN + 30_000_000,
+        ),
+    )
+    yield "console:c-1", log.StopRequested(call=CALL, by="alice")
     yield (
         STAGE,
         log.EffectRecorded(

@@ -9,31 +9,24 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct, field
-
+from luthien_stream.events.decisions import ApprovalDecided as ApprovalDecided
+from luthien_stream.events.decisions import CallHeld as CallHeld
+from luthien_stream.events.decisions import EffectRecorded as EffectRecorded
+from luthien_stream.events.decisions import PolicyBypassed as PolicyBypassed
+from luthien_stream.events.decisions import PolicyFailed as PolicyFailed
+from luthien_stream.events.decisions import PolicyRan as PolicyRan
+from luthien_stream.events.decisions import ProtocolViolated as ProtocolViolated
+from luthien_stream.events.decisions import SampleRequested as SampleRequested
+from luthien_stream.events.decisions import StopRequested as StopRequested
+from luthien_stream.events.decisions import VerdictKind as VerdictKind
+from luthien_stream.events.decisions import VerdictReached as VerdictReached
+from luthien_stream.events.envelope import Header as Header
+from luthien_stream.events.envelope import Lane as Lane
+from luthien_stream.events.envelope import LogEvent as LogEvent
 from luthien_stream.events.slip import Hop as Hop
 from luthien_stream.events.slip import Phase as Phase
 from luthien_stream.events.slip import Slip as Slip
 from luthien_stream.events.unknown import Unknown as Unknown
-
-Lane = Literal["original", "final"]
-VerdictKind = Literal["allow", "rewrite", "deny", "hold", "stop", "score"]
-Header = tuple[str, str]
-
-
-class LogEvent(
-    Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", tag=lambda name: name
-):
-    """What all events have in common."""
-
-    call: str
-    n: int = -1
-    time: int = 0
-    prev: int = -1
-    cause: str = ""
-    trace: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
-    """Fields that this release does not know, or knows in part; written again as they came."""
 
 
 class RequestReceived(LogEvent, tag="request.received"):
@@ -117,11 +110,12 @@ class ResponseDelivered(LogEvent, tag="response.delivered"):
 
 
 class ResponseCompleted(LogEvent, tag="response.completed"):
-    """A lane ended as it should."""
+    """A lane ended as it should. `policies` are those that finished, in order, as the stages that ran them say."""
 
     lane: Lane
     reason: str = ""
     usage: dict[str, Any] | None = None
+    policies: tuple[PolicyRan, ...] = ()
 
 
 class ResponseFailed(LogEvent, tag="response.failed"):
@@ -131,6 +125,7 @@ class ResponseFailed(LogEvent, tag="response.failed"):
     error: str
     message: str = ""
     status: int = 0
+    policies: tuple[PolicyRan, ...] = ()
 
 
 class ResponseAborted(LogEvent, tag="response.aborted"):
@@ -139,87 +134,15 @@ class ResponseAborted(LogEvent, tag="response.aborted"):
     lane: Lane
     reason: str
     delivered: int = -1
+    by: str = ""
+    """Who ended it, where a person did."""
+    policies: tuple[PolicyRan, ...] = ()
 
 
 class ChunkSeen(LogEvent, tag="chunk.seen"):
     """The stage has taken all inputs below `upto`: credit for the edge. Carries no `n`; the largest counts."""
 
     upto: int
-
-
-class VerdictReached(LogEvent, tag="verdict.reached"):
-    """A policy decided. `reason` is for the log only, `shown` is what the agent was told."""
-
-    policy: str
-    kind: VerdictKind
-    version: str = ""
-    phase: Phase = "response"
-    reason: str = ""
-    shown: str = ""
-    score: float | None = None
-    about: str = ""
-
-
-class PolicyFailed(LogEvent, tag="policy.failed"):
-    """A policy failed on this call; `went` says which way the call went (`on_error`)."""
-
-    policy: str
-    error: str
-    message: str = ""
-    phase: Phase = "response"
-    went: Literal["closed", "open"] = "closed"
-
-
-class PolicyBypassed(LogEvent, tag="policy.bypassed"):
-    """From here on the stage's output is not used: the user opened this path by name."""
-
-    at: int
-    why: str
-
-
-class ProtocolViolated(LogEvent, tag="protocol.violated"):
-    """A frame breaks its format's rules."""
-
-    rule: str
-    message: str = ""
-    by: str = ""
-    at: int = -1
-
-
-class CallHeld(LogEvent, tag="call.held"):
-    """A call waits for a person's decision."""
-
-    key: str
-    stage: str = ""
-    partition: int = -1
-    deadline: int = 0
-    subject: dict[str, Any] = field(default_factory=dict)
-
-
-class ApprovalDecided(LogEvent, tag="approval.decided"):
-    """A person decided on a held call (a candidate: the first that the owner adopts counts)."""
-
-    key: str
-    decision: str
-    by: str = ""
-    args: Any = None
-
-
-class SampleRequested(LogEvent, tag="sample.requested"):
-    """A policy asks the owning edge for a model's answer."""
-
-    key: str
-    model: str
-    request: bytes = b""
-
-
-class EffectRecorded(LogEvent, tag="effect.recorded"):
-    """The recorded result of something outside the log; only the record counts when a policy is run again."""
-
-    key: str
-    kind: str
-    value: Any = None
-    stage: str = ""
 
 
 class UpstreamCancelled(LogEvent, tag="upstream.cancelled"):
@@ -275,6 +198,7 @@ Known = (
     | CallHeld
     | ApprovalDecided
     | SampleRequested
+    | StopRequested
     | EffectRecorded
     | UpstreamCancelled
     | UpstreamSwitched
