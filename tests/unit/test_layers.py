@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": set(),
     "core": EVENTS,
     "clients": set(),
+    "actions": CORE,
     **dict.fromkeys(MIDDLE, BELOW_MIDDLE),
     **dict.fromkeys(ROLES, CORE | MIDDLE),
     "edge": CORE | MIDDLE | {"upstream", "clients"},
