@@ -7,10 +7,13 @@ from luthien_stream.policy.asking import Approval
 from luthien_stream.policy.context import CallFacts, Context
 from luthien_stream.policy.errors import EffectFailed
 from luthien_stream.policy.gate import ToolGate, gate
+from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
 from luthien_stream.policy.stream import Events
+from luthien_stream.policy.subject import subject
 from luthien_stream.policy.tail import Edit
 from luthien_stream.policy.text import TextPolicy
+from luthien_stream.policy.turns import ToolResult, Turn
 from luthien_stream.policy.verdicts import Allow, Deny, Hold, Rewrite, Score, Verdict
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "Events",
     "Hold",
     "Kinds",
+    "Monitor",
     "Opaque",
     "PartEnd",
     "Policy",
@@ -41,8 +45,12 @@ __all__ = [
     "Thinking",
     "ToolCall",
     "ToolGate",
+    "ToolResult",
     "Transcript",
+    "Turn",
     "Verdict",
     "gate",
+    "monitor",
     "run",
+    "subject",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -21,6 +21,9 @@ from luthien_stream.policy.errors import TooManyEffects
 from luthien_stream.policy.facts import CallFacts as CallFacts
 from luthien_stream.policy.facts import Identity as Identity
 from luthien_stream.policy.facts import Shared as Shared
+from luthien_stream.policy.preflight import is_preflight
+from luthien_stream.policy.tokens import count_tokens
+from luthien_stream.policy.turns import Turn, turns_of
 
 EFFECTS = 1_000
 """Effects that one policy may ask for in one phase of a call."""
@@ -51,6 +54,21 @@ class Context:
         if request is None:
             raise PolicyError("There is no request in this run; give `run` one")
         return request
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """The conversation up to what is to be answered now, oldest first; empty in a run without a request."""
+        return turns_of(self._shared.request) if self._shared.request is not None else ()
+
+    @property
+    def preflight(self) -> bool:
+        """True for a call that is no turn of the conversation: a probe, or a title for the session."""
+        return self._shared.request is not None and is_preflight(self._shared.request)
+
+    @staticmethod
+    def count_tokens(text: str) -> int:
+        """Return how many tokens a text has in OpenAI's newer models, an estimate for others."""
+        return count_tokens(text)
 
     @property
     def now(self) -> int:
