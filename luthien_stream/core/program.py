@@ -25,6 +25,19 @@ class Want(Struct, frozen=True):
     timeout_s: float | None = None
 
 
+class Folded(Struct, frozen=True):
+    """What a call adds to its session for one policy when it ends.
+
+    `state` is what the first `seen` deltas of the session came to when the call read them; the bus keeps it instead.
+    """
+
+    session: str
+    name: str
+    delta: Any
+    seen: int = 0
+    state: Any = None
+
+
 class Program(Protocol):
     """One call's run through one stage."""
 
@@ -42,6 +55,10 @@ class Program(Protocol):
 
     def wants(self) -> Sequence[Want]:
         """The effects it waits for now."""
+
+    def folds(self) -> Sequence[Folded]:
+        """What the call adds to its session, once it is over."""
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now: close what is open, return the last outputs with a terminal event of the final lane."""

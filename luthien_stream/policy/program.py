@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from luthien_stream.core.lens import Lens, Request
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Folded, Want
 from luthien_stream.errors import ClientError, PolicyError
 from luthien_stream.events.log import (
     AnyEvent,
@@ -86,6 +86,10 @@ class PolicyProgram:
         """The effects it waits for now."""
         run = self._request or self._response
         return () if self.over or run is None else run.wants()
+
+    def folds(self) -> Sequence[Folded]:
+        """What the call adds to its session."""
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now: what policies hold does not leave, and no good end is made up."""
