@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from luthien_stream.cli.common import add_config_flag, config_path, console, print_json
+from luthien_stream.cli.common import add_config_flag, console, own_policies, print_json
 from luthien_stream.cli.plain import printable
 from luthien_stream.cli.policy_facts import FieldFacts, PolicyFacts, all_facts
-from luthien_stream.config.load import policy_folder
 
 SUMMARY = "list all policies (the default)"
 HELP = """List policies: those in workers/ beside the configuration, built-in ones, and those of installed packages."""
@@ -29,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
-    found = list(all_facts(policy_folder(config_path(args))))
+    found = list(all_facts(own_policies(args)))
     if args.json:
         for one in found:
             print_json(msgspec.structs.asdict(one))

@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
-from luthien_stream.cli.common import add_config_flag, config_path, console, fail, print_json
+from luthien_stream.cli.common import add_config_flag, console, fail, own_policies, print_json
 from luthien_stream.cli.plain import printable
 from luthien_stream.cli.policy_facts import FieldFacts, PolicyFacts, facts_of
-from luthien_stream.config.load import policy_folder
 
 SUMMARY = "show one policy: what it does, its configuration, an example"
 HELP = """Show what a policy does, its configuration with defaults, and an entry for `pipeline:` in luthien.yaml."""
@@ -31,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
-    facts = facts_of(args.name, policy_folder(config_path(args)))
+    facts = facts_of(args.name, own_policies(args))
     if args.json:
         print_json({**msgspec.structs.asdict(facts), "example": example(facts)})
     elif not facts.error:

@@ -91,19 +91,27 @@ class Reader(Struct, frozen=True):
         raise BadCase(f"a case has one of {', '.join(_KEYS)}")
 
     def _said(self, given: Mapping[str, Any], format: str, model: str) -> Turn:
-        pieces: list[Piece] = []
-        if given.get("text"):
-            pieces.append(Say(self._cut(_text(given["text"]))))
-        if "tool" in given:
-            if not isinstance(given["tool"], str):
-                raise BadCase("`tool` is the name of a tool")
-            pieces.append(Call("call_1", given["tool"], self._cut(arguments_of(given))))
-        answer = Answer(model, tuple(pieces), "tool_calls" if "tool" in given else "stop")
+        text = _text(given.get("text") or "")
+        tool, arguments = given.get("tool"), arguments_of(given)
+        if not isinstance(tool, str | None):
+            raise BadCase("`tool` is the name of a tool")
+        if format == CHAT and not self.cut:
+            function = {"name": tool, "arguments": arguments}
+            calls = {"tool_calls": [{"id": "call_1", "type": "function", "function": function}]} if tool else {}
+            chunks: Sequence[bytes] = [_body({"role": "assistant", "content": text or None, **calls}, model)]
+        else:
+            chunks = self._rendered(text, tool, arguments, format, model)
+        wire = Wire(format, chunks, bool(self.cut))
+        return Turn(format, _hello(model), wire, bool(self.cut), model, asked=False)
+
+    def _rendered(self, text: str, tool: str | None, arguments: str, format: str, model: str) -> Sequence[bytes]:
+        pieces: list[Piece] = [Say(self._cut(text))] if text else []
+        pieces += [Call("call_1", tool, self._cut(arguments))] if tool else []
+        answer = Answer(model, tuple(pieces), "tool_calls" if tool else "stop")
         try:
-            chunks = STREAMS[format](answer, True) if self.cut else [BODIES[format](answer)]
+            return STREAMS[format](answer, True) if self.cut else [BODIES[format](answer)]
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
             raise BadCase(f"the case cannot be written in {format}: {error}") from None
-        return Turn(format, _hello(model), Wire(format, chunks, bool(self.cut)), bool(self.cut), model, asked=False)
 
     def _cut(self, text: str) -> tuple[str, ...]:
         size = self.cut or len(text)

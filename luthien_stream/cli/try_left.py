@@ -33,6 +33,9 @@ def left_of(case: Case, turns: Sequence[Left]) -> Any:
 
 def _said(case: Case, left: Left) -> Any:
     """Text for text; for a tool call the call, a list if there are several, what is said instead if there is none."""
+    if _is_whole(left):
+        given = case.given
+        return {"tool": given["tool"], "args": given.get("args", {})} if "tool" in given else given["text"]
     said = _speech(left)
     if "tool" not in case.given:
         return said.text
@@ -41,6 +44,12 @@ def _said(case: Case, left: Left) -> Any:
     if not calls:
         return None
     return calls[0] if len(calls) == 1 else calls
+
+
+def _is_whole(left: Left) -> bool:
+    """True if the answer reaches the client as it came."""
+    turn, _, frames = left
+    return turn.answer is not None and [*turn.answer.chunks] == [*frames]
 
 
 def _on_wire(case: Case, left: Left) -> Any:
@@ -74,7 +83,7 @@ def _messages(case: Case, turns: Sequence[Left]) -> Any:
     left = list(case.given["messages"])
     assistants = [at for at, one in enumerate(left) if one["role"] == "assistant"]
     for at, (turn, _, frames) in zip(assistants, turns, strict=False):
-        if turn.answer is not None and [*turn.answer.chunks] != [*frames]:
+        if turn.answer is not None and not _is_whole((turn, None, frames)):
             left[at] = _message(frames)
     for turn, request, _ in turns:
         if request is None or request is turn.request:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from luthien_stream.cli.common import config_path, own_policies
 from luthien_stream.cli.pipeline_check import load_checked
 from luthien_stream.config.load import load_config, policy_folder
 from luthien_stream.config.model import PolicyUse
@@ -18,15 +20,16 @@ WHOLE = "pipeline"
 DEFAULT = "default"
 
 
-def pipeline_of(name: str, with_: str, file: Path | None, config: Path | None) -> Pipeline:
-    """The policies to try. `with_` is JSON for one policy, `file` another configuration. Raises `ConfigError`."""
+def pipeline_of(args: argparse.Namespace) -> Pipeline:
+    """The policies that the flags name. Raises `ConfigError`."""
+    name, with_, file, own = args.name, args.with_, args.pipeline, own_policies(args)
     if with_ and (file is not None or name in (WHOLE, DEFAULT)):
         raise ConfigError("--with is for one policy; a pipeline has it in its file")
     if file is not None or name == WHOLE:
-        return _whole(file or config)
+        return _whole(file or config_path(args))
     if name == DEFAULT:
-        return _loaded(load_config(None, {}).pipeline, policy_folder(config), "The default pipeline")
-    return _loaded([PolicyUse(name, _object(with_))], policy_folder(config), name)
+        return _loaded(load_config(None, {}).pipeline, own, "The default pipeline")
+    return _loaded([PolicyUse(name, _object(with_))], own, name)
 
 
 def _whole(path: Path | None) -> Pipeline:

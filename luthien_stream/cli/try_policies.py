@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from luthien_stream.cli.common import add_instance_flags, config_path, count, fail
+from luthien_stream.cli.common import add_instance_flags, count, fail
 from luthien_stream.cli.try_cases import Case, Reader
 from luthien_stream.cli.try_effects import read_effects
 from luthien_stream.cli.try_pipeline import pipeline_of
@@ -68,8 +68,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each case."""
-    path = config_path(args)
-    pipeline = pipeline_of(args.name, args.with_, args.pipeline, path)
+    pipeline = pipeline_of(args)
     effects, summary = read_effects(args.effects), Summary()
     if is_file(args.cases):
         reader = Reader(args.role or ("assistant" if "response" in pipeline.phases else "user"), args.cut)
