@@ -1,1 +1,1 @@
-"""What a tool call would do if it ran: pure readings of commands, statements and paths. Nothing here does anything."""
+"""What a tool call would do: which commands, statements, files and addresses are in it. Pure, for policies."""

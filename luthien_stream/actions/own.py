@@ -16,7 +16,9 @@ COMMANDS = frozenset({"luthien-stream", "luthien_stream"})
 """Our command, as a program, and as a module of Python."""
 READING = frozenset({"tail", "calls", "show", "diff", "search", "sessions", "validate", "doctor", "policies", "--help"})
 """Its subcommands that change nothing."""
-_GUARDED = re.compile(r"(?:^|[/=:@])(?:\.luthien(?:/|$)|luthien\.ya?ml$|luthien-stream/(?:redis|postgres|admin-token))", re.I)
+_GUARDED = re.compile(
+    r"(?:^|[/=:@])(?:\.luthien(?:/|$)|luthien\.ya?ml$|luthien-stream/(?:redis|postgres|admin-token))", re.I
+)
 _WRITTEN = re.compile(r"^(?:\./+)*workers(?:/+[^/]*)?/*$|(?:^|/)[^/]*luthien[^/]*/(?:.*/)?_?workers(?:/|$)", re.I)
 
 

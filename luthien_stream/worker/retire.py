@@ -11,7 +11,7 @@ import structlog
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.port import Bus
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Folded, Want
 from luthien_stream.core.stagecall import Doom
 from luthien_stream.errors import BusError
 from luthien_stream.events.log import AnyEvent
@@ -29,10 +29,10 @@ class Nothing:
 
     over = False
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take nothing."""
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: object, of: str = "", time: int = 0) -> None:
         """Take nothing."""
 
     def advance(self) -> Sequence[AnyEvent]:
@@ -41,6 +41,10 @@ class Nothing:
 
     def wants(self) -> Sequence[Want]:
         """Want nothing."""
+        return ()
+
+    def folds(self) -> Sequence[Folded]:
+        """Add nothing."""
         return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:

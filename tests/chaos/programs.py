@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Folded, Want
 from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
@@ -38,15 +38,18 @@ class StageProgram:
         self._effects = 0
         self._call = ""
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         self._call = event.call
         self._queue.append(event)
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: object, of: str = "", time: int = 0) -> None:
         self._known.setdefault(key, value)
 
     def wants(self) -> Sequence[Want]:
         return [self._want] if self._want is not None else []
+
+    def folds(self) -> Sequence[Folded]:
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         self.over = True
