@@ -128,7 +128,7 @@ class Executor:
             return [w.run_by(program, words)]
         if program == "socat":
             return [self._texts.fields(t) for word in words for t in re.findall(r"(?:EXEC|SYSTEM):\"?([^,\"]+)", word.text, re.I)]
-        return []
+        return [_behind_unknown(program, words)]
 
     def _shell_texts(self, command: Command) -> list[tuple[str, Sequence[Word]]]:
         """Shell texts in the words or the input of this command, each with the arguments it is given."""
@@ -239,6 +239,21 @@ _NO_TEXT = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "gcc", "g++", "cc", 
 
 
 _UNDERSTOOD = (w.TEXTS, w.PREFIXES, w.RUNNERS, INTERPRETERS, CLIENTS, {"xargs", "find", "socat"})
+
+
+_TALKING = _NO_TEXT | {"man", "which", "whereis", "type", "help", "tldr", "apropos", "cat", "ls", "apt", "apt-get", "brew", "alias", "complete", "touch", "mkdir", "npm", "docker", "podman", "kubectl", "svn", "hg", "aws", "gsutil", "conda"}
+
+
+def _behind_unknown(program: str, words: Sequence[Word]) -> list[Word]:
+    """The command behind a wrapper that no table knows: `wrap -x rm -rf ...`, `wrap bash -c ...`."""
+    if program in _TALKING or program in SHELLS or language(program) in INTERPRETERS or program in w.TEXTS:
+        return []
+    for at, word in enumerate(words[:-1]):
+        after = words[at + 1].text
+        name = word.text.rpartition("/")[2]
+        if (name == "rm" and re.fullmatch(r"-\w*[rRf]\w*|--recursive|--force", after)) or (name in SHELLS and re.fullmatch(r"-\w*c", after)):
+            return list(words[at:])
+    return []
 
 
 def _with(command: Command, words: Sequence[Word], name: str = "") -> Command:

@@ -70,11 +70,13 @@ class Expander:
 
     def descend(self, node: Node) -> None:
         """Read every substitution below a node whose own value nobody needs."""
-        for child in node.named_children:
-            if child.type in {"command_substitution", "process_substitution", "string", "expansion"}:
-                self.piece(child, True)
-            else:
-                self.descend(child)
+        left = [node]
+        while left:
+            for child in left.pop().named_children:
+                if child.type in {"command_substitution", "process_substitution", "string", "expansion"}:
+                    self.piece(child, True)
+                else:
+                    left.append(child)
 
     def _string(self, node: Node) -> str:
         """Children and the gaps between them: the grammar leaves white space out."""

@@ -26,10 +26,16 @@ BOMB = "fork bomb"
 """The program's name in a command that stands for a function which starts itself without end."""
 
 
-def commands(text: str) -> list[Command]:
-    """Every simple command that a shell text would run, wrapped ones after their wrapper. Raises `UnreadableError`."""
+def commands(text: str, interpreter: str = "sh") -> list[Command]:
+    """Every simple command that a text would run, wrapped ones after their wrapper. Raises `UnreadableError`.
+
+    `interpreter` names whose text it is: a shell's, or that of another language (`python`).
+    """
     reader = Reader()
-    reader.text(text)
+    if interpreter == "sh":
+        reader.text(text)
+    else:
+        reader.executor.execute(Command((Word(interpreter), Word("-")), stdin=Stream(text, (), True)))
     reader.rest()
     return reader.state.commands
 
@@ -79,12 +85,17 @@ class Reader:
     def run(self, node: Node, stdin: Stream, redirects: Sequence[Redirect] = ()) -> Stream:
         """Read a statement; return what it puts out."""
         walk = self._walks.get(node.type)
-        if walk is not None:
-            return walk(node, stdin, redirects)
+        self.state.nest(1)
+        out = self._others(node, stdin, redirects) if walk is None else walk(node, stdin, redirects)
+        self.state.nest(-1)
+        return out
+
+    def _others(self, node: Node, stdin: Stream, redirects: Sequence[Redirect]) -> Stream:
+        """Read statements that only hold others: lists, groups, branches, loops."""
         if node.type in {"test_command", "comment", "ERROR"} or not node.named_child_count:
             self._expander.descend(node)
             return EMPTY
-        children = [child for child in node.named_children if child.type != "comment"]
+        children = [child for child in _flat(node) if child.type != "comment"]
         if redirects and (not children or node.type != "list"):
             self.executor.emit(Command((), tuple(redirects), stdin, self._via))
         out = [self.run(child, stdin, redirects if node.type == "list" and child is children[-1] else ()) for child in children]
@@ -259,6 +270,14 @@ class Reader:
             words = f.fields(f.roughly(piece))
             if words:
                 self.executor.execute(Command(tuple(words), (), stdin, self._via))
+
+
+def _flat(node: Node) -> list[Node]:
+    """The statements of a node; those of `a && b && c` in one row, though the tree nests them."""
+    children = node.named_children
+    while children and children[0].type == "list":
+        children = [*children[0].named_children, *children[1:]]
+    return children
 
 
 def joined(streams: Sequence[Stream]) -> Stream:

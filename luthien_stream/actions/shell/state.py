@@ -14,6 +14,7 @@ MOST_COMMANDS = 2_000
 MOST_TEXTS = 300
 MOST_CHARACTERS = 262_144
 DEEPEST_CALL = 16
+DEEPEST_STATEMENT = 80
 
 VARIABLES = {
     "HOME": "~",
@@ -50,6 +51,7 @@ class State:
     texts: int = 0
     characters: int = 0
     depth: int = 0
+    nested: int = 0
 
     def set(self, name: str, value: str, origins: tuple[Command, ...] = ()) -> None:
         """Assign a variable; what it held before is remembered, since not every branch runs."""
@@ -82,6 +84,12 @@ class State:
         self.characters += len(text)
         if self.texts > MOST_TEXTS or self.characters > MOST_CHARACTERS:
             raise UnreadableError("the text has too many texts within it")
+
+    def nest(self, by: int) -> None:
+        """Go into a statement within another, or out of it. Raises `UnreadableError` past the bound."""
+        self.nested += by
+        if self.nested > DEEPEST_STATEMENT:
+            raise UnreadableError(f"statements within statements, deeper than {DEEPEST_STATEMENT}")
 
     def enter(self) -> None:
         """Go one call deeper. Raises `UnreadableError` past the bound."""
