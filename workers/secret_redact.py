@@ -1,0 +1,87 @@
+"""Take secrets out: of what the provider is sent, and of what the client gets.
+
+In their place stand placeholders, `‹secret:ab12›`, the same for the same secret throughout a session, so that the model
+can speak of a secret that it does not know. What is looked for are the tokens, keys and passwords that their issuers'
+formats or what is said before them tell; a gitleaks file may take the place of the built-in rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import ClassVar
+
+from luthien_stream.policy import Context, End, Event, Events, Policy, Request
+from luthien_stream.policy.api import Hold
+from luthien_stream.text.carriers import Carriers, Found, edited_request
+from luthien_stream.text.flow import Scan, edited
+from luthien_stream.text.gitleaks import rules_in
+from luthien_stream.text.known_secrets import KNOWN
+from luthien_stream.text.placeholder import placeholder
+from luthien_stream.text.secret_scan import SecretScan
+from luthien_stream.text.secrets import Finder
+
+
+class SecretRedact(Policy, dict=True):
+    """`gitleaks: PATH` for rules of your own, `key` for placeholders that nobody without it can try guesses against."""
+
+    hold: ClassVar[Hold] = "tail"
+    redacts: ClassVar[bool] = True
+
+    gitleaks: str = ""
+    gitleaks_digest: str = ""
+    """SHA-256 (hex) of that file: filled in, so that another file is another version; checked where it is given."""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        rules = KNOWN
+        if self.gitleaks:
+            file = _read(self.gitleaks)
+            digest = sha256(file).hexdigest()
+            if self.gitleaks_digest not in ("", digest):
+                raise ValueError(f"{self.gitleaks} has the digest {digest}, not `gitleaks_digest`")
+            self.gitleaks_digest, rules = digest, rules_in(file)
+        self._finder = Finder(rules)
+
+    async def request(self, request: Request, ctx: Context) -> Request:
+        """Mask the secrets in all text that the provider would get."""
+        found, kept = Found(), Found()
+        request = edited_request(request, self._scans(ctx, found))
+        for part in request.parts():
+            if part.kind == "thinking" and part.text:
+                signed = part.path[-1] != "reasoning_content"
+                make = self._scans(ctx, kept if signed else found)
+                if edited(make(), part.text) != part.text and not signed:
+                    request = request.drop(part)
+        found.record(ctx)
+        for name in kept.counts:
+            ctx.verdict("allow", f"{name} in signed thinking, which its provider has and takes only as it is")
+        return request
+
+    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+        """Mask the secrets in all that carries text; drop what carries one and cannot be edited."""
+        found = Found()
+        carriers = Carriers(self._scans(ctx, found), found, opaque=False)
+        async for event in events:
+            left = carriers.take(event)
+            if isinstance(event, End):
+                found.record(ctx)
+            for one in left:
+                yield one
+
+    def _scans(self, ctx: Context, found: Found) -> Callable[[], Scan]:
+        key = self.key or f"{ctx.call.key}/{ctx.call.session}"
+
+        def name(rule: str, secret: str) -> str:
+            found.note(rule)
+            return placeholder(key, secret)
+
+        return lambda: SecretScan(self._finder, name)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"`gitleaks` cannot be read: {error.strerror}: {path}") from error
