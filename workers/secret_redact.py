@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
 
-from luthien_stream.policy import Context, End, Event, Events, Policy, Request
+from luthien_stream.policy import Context, Event, Events, Policy, Request
 from luthien_stream.policy.api import Hold
-from luthien_stream.text.carriers import Carriers, Found, edited_request
+from luthien_stream.text.carriers import Carriers, Found, carried, edited_request
 from luthien_stream.text.flow import Scan, edited
 from luthien_stream.text.gitleaks import rules_in
 from luthien_stream.text.known_secrets import KNOWN
@@ -59,16 +59,11 @@ class SecretRedact(Policy, dict=True):
             ctx.verdict("allow", f"{name} in signed thinking, which its provider has and takes only as it is")
         return request
 
-    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+    def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Mask the secrets in all that carries text; drop what carries one and cannot be edited."""
         found = Found()
-        carriers = Carriers(self._scans(ctx, found), found, opaque=False)
-        async for event in events:
-            left = carriers.take(event)
-            if isinstance(event, End):
-                found.record(ctx)
-            for one in left:
-                yield one
+        carriers = Carriers(self._scans(ctx, found), found)
+        return carried(events, carriers, found, lambda: found.record(ctx))
 
     def _scans(self, ctx: Context, found: Found) -> Callable[[], Scan]:
         key = self.key or f"{ctx.call.key}/{ctx.call.session}"

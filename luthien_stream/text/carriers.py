@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -10,15 +10,15 @@ import msgspec
 from luthien_stream.core.lens import Request
 from luthien_stream.events.answer import End, Event, Opaque, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.events.log import VerdictKind
+from luthien_stream.policy.api import STOPPED, Stop
 from luthien_stream.policy.context import Context
 from luthien_stream.policy.errors import HoldTooLarge
-from luthien_stream.policy.stream import HOLD_LIMIT
+from luthien_stream.policy.stream import HOLD_LIMIT, Events
 from luthien_stream.policy.tail import rewrite
 from luthien_stream.text.flow import Flow, Scan, edited
 
 Others = Literal["pass", "drop", "map"]
-"""What to do with what is no text of the answer: let it pass; drop it; edit it, and drop what matches and cannot be
-edited (signed thinking)."""
+"""What to do with what carries text and is not the answer's text: let it pass, drop it, or edit it."""
 WITHHELD = "withheld"
 
 
@@ -36,6 +36,10 @@ class Found:
         """Count something."""
         self.counts[name] = self.counts.get(name, 0) + count
 
+    def said(self) -> str:
+        """All of it on one line."""
+        return ", ".join(f"{count} × {name}" for name, count in self.counts.items())
+
     def record(self, ctx: Context, kind: VerdictKind = "rewrite", score: float | None = None) -> None:
         """Record one verdict for each name, with its count; never what was found."""
         for name, count in self.counts.items():
@@ -45,28 +49,30 @@ class Found:
 class Carriers:
     """The response phase of one call: events go in, and come out edited, in order."""
 
-    __slots__ = ("_flow", "_found", "_make", "_opaque", "_others", "_signed", "_size")
+    __slots__ = ("_flow", "_found", "_make", "_others", "_signed", "_size", "_withhold")
 
-    def __init__(self, make: Callable[[], Scan], found: Found, others: Others = "map", *, opaque: bool = True) -> None:
-        """`make` makes the scan of one text; `opaque` says whether what has no name of its own may pass."""
-        self._make, self._found, self._others, self._opaque = make, found, others, opaque
+    def __init__(
+        self, make: Callable[[], Scan], found: Found, others: Others = "map", *, withhold: bool = True
+    ) -> None:
+        """`make` makes the scan of one text. `withhold` goes with `map`: drop what cannot be edited, which is signed
+        thinking that would be, and all that has no name of its own (citations, server tools)."""
+        self._make, self._found, self._others, self._withhold = make, found, others, withhold
         self._flow = Flow(make)
         self._signed: list[Thinking] = []
         self._size = 0
 
     def take(self, event: Event) -> Sequence[Event]:
         """Take the next event; return what leaves now. Raises `HoldTooLarge`."""
-        if isinstance(event, Thinking):
-            if self._others == "map" and event.signed:
-                return self._keep(event)
-            if self._others != "map":
-                return [*self._flush(), *([event] if self._others == "pass" else [])]
-        if isinstance(event, Text | Thinking):
+        edits = self._others == "map"
+        if isinstance(event, Text) or (edits and isinstance(event, Thinking) and not event.signed):
             return self._flow.take(event) if not self._signed else [*self._flush(), *self._flow.take(event)]
+        if edits and self._withhold and isinstance(event, Thinking):
+            return self._keep(event)
         left = self._flush()
-        if isinstance(event, ToolCall) and self._others == "map":
-            left.append(self._call(event))
-        elif isinstance(event, PartEnd | End) or self._others == "pass" or (self._others == "map" and self._opaque):
+        if edits and isinstance(event, ToolCall):
+            call = self._call(event)
+            left += [] if self._found.stop else [call]
+        elif isinstance(event, PartEnd | End) or self._others == "pass" or (edits and not self._withhold):
             left.append(event)
         elif isinstance(event, Opaque):
             self._found.note(f"{event.kind} {WITHHELD}")
@@ -94,6 +100,20 @@ class Carriers:
         plain = call.kind == "custom"
         text = edited(self._make(), call.arguments) if plain else edited_json(self._make, call.arguments)
         return call if text == call.arguments else call.with_args(text)
+
+
+async def carried(
+    events: Events, carriers: Carriers, found: Found, record: Callable[[], None], shown: str = STOPPED
+) -> AsyncIterator[Event]:
+    """The response phase of a policy: all events through `carriers`, and what was found on record at the end."""
+    async for event in events:
+        left = carriers.take(event)
+        if found.stop or isinstance(event, End):
+            record()
+        for one in left:
+            yield one
+        if found.stop:
+            raise Stop(shown, found.stop)
 
 
 def edited_request(

@@ -17,7 +17,11 @@ TOKENS = (
     Rule("secret-key", _B + r"(sk-(?:or-v1-|lf-)?[A-Za-z0-9]{32,})", ("sk-",)),
     Rule("github-token", r"gh[pousr]_[A-Za-z0-9_]{30,}", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
     Rule("github-token", r"github_pat_[A-Za-z0-9_]{22,}", ("github_pat_",)),
-    Rule("gitlab-token", r"gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-[A-Za-z0-9_.-]{20,}", ("gl",)),
+    Rule(
+        "gitlab-token",
+        r"gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)*",
+        ("gl",),
+    ),
     Rule("gitlab-token", r"GR1348941[A-Za-z0-9_-]{20,}", ("gr1348941",)),
     Rule("google-api-key", r"AIza[A-Za-z0-9_-]{35}", ("aiza",)),
     Rule("google-oauth", r"GOCSPX-[A-Za-z0-9_-]{28}|ya29\.[A-Za-z0-9_-]{20,}", ("gocspx-", "ya29.")),
@@ -42,7 +46,7 @@ TOKENS = (
     Rule("azure-account-key", r"(?i:AccountKey|SharedAccessKey|SharedAccessSignature)=([A-Za-z0-9+/=%_-]{40,})"),
     Rule("azure-sas", r"[?&]sig=([A-Za-z0-9%+/=_-]{40,})", ("sig=",)),
     Rule("azure-client-secret", _B + r"([A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34})", ("q~",)),
-    Rule("jwt", r"eyJ[A-Za-z0-9_=-]{8,}\.eyJ[A-Za-z0-9_=-]{4,}(?:\.[A-Za-z0-9_.+/=-]*)?", ("eyj",)),
+    Rule("jwt", r"eyJ[A-Za-z0-9_=-]{8,}\.eyJ[A-Za-z0-9_=-]{4,}(?:\.{1,2}[A-Za-z0-9_+/=-]+)*", ("eyj",)),
     Rule(
         "url-password",
         r"[A-Za-z][A-Za-z0-9+.-]*://[^\s:/?#\[\]@\"'<>`]*:([^\s/?#@\"'<>`{}‹›$*][^\s/?#@\"'<>`‹›]{0,255})@[^\s@]",
