@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from luthien_stream.policy import Context, Event, Events, Policy, Refuse, Request
 from luthien_stream.policy.api import Hold
-from luthien_stream.text.carriers import Carriers, Found, carried, edited_request
+from luthien_stream.text.carriers import Carriers, Found, carried, edits_of
 from luthien_stream.text.flow import Scan
 from luthien_stream.text.hidden import Action, HiddenScan
 
@@ -31,11 +31,13 @@ class HiddenText(Policy):
     async def request(self, request: Request, ctx: Context) -> Request:
         """Look at what the model would read: all but its own tool calls."""
         found = Found()
-        changed = edited_request(request, self._scans(found), ("text", "tool_result", "other"))
+        changed = request
+        for part, text in edits_of(request, self._scans(found), ("text", "tool_result", "other")):
+            changed = changed.replace(part, text)
         if self.action == "refuse" and found.counts:
             raise Refuse(self.shown, found.said())
         self._record(found, ctx)
-        return request if self.action == "flag" else changed
+        return changed
 
     def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Look at text, open thinking and tool arguments."""

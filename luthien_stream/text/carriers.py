@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from luthien_stream.core.lens import Request
+from luthien_stream.core.lens import Request, RequestPart
 from luthien_stream.events.answer import End, Event, Opaque, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.events.log import VerdictKind
 from luthien_stream.policy.api import STOPPED, Stop
@@ -49,14 +49,22 @@ class Found:
 class Carriers:
     """The response phase of one call: events go in, and come out edited, in order."""
 
-    __slots__ = ("_flow", "_found", "_make", "_others", "_signed", "_size", "_withhold")
+    __slots__ = ("_finish", "_flow", "_found", "_make", "_others", "_signed", "_size", "_withhold")
 
     def __init__(
-        self, make: Callable[[], Scan], found: Found, others: Others = "map", *, withhold: bool = True
+        self,
+        make: Callable[[], Scan],
+        found: Found,
+        others: Others = "map",
+        *,
+        withhold: bool = True,
+        finish: Callable[[ToolCall], ToolCall] = lambda call: call,
     ) -> None:
         """`make` makes the scan of one text. `withhold` goes with `map`: drop what cannot be edited, which is signed
-        thinking that would be, and all that has no name of its own (citations, server tools)."""
-        self._make, self._found, self._others, self._withhold = make, found, others, withhold
+        thinking that would be, and all that has no name of its own (citations, server tools). `finish` has the last
+        word on a tool call."""
+        self._make, self._found, self._finish = make, found, finish
+        self._others, self._withhold = others, withhold
         self._flow = Flow(make)
         self._signed: list[Thinking] = []
         self._size = 0
@@ -99,7 +107,7 @@ class Carriers:
     def _call(self, call: ToolCall) -> ToolCall:
         plain = call.kind == "custom"
         text = edited(self._make(), call.arguments) if plain else edited_json(self._make, call.arguments)
-        return call if text == call.arguments else call.with_args(text)
+        return self._finish(call.with_args(text))
 
 
 async def carried(
@@ -116,17 +124,16 @@ async def carried(
             raise Stop(shown, found.stop)
 
 
-def edited_request(
+def edits_of(
     request: Request, make: Callable[[], Scan], kinds: Sequence[str] = ("text", "tool_result", "tool_call", "other")
-) -> Request:
-    """Return a request with the text of its parts of some kinds edited."""
+) -> Iterator[tuple[RequestPart, str]]:
+    """The parts of some kinds whose text is edited, each with the text that it gets."""
     for part in request.parts():
         if not part.text or not part.path or part.kind not in kinds:
             continue
         text = edited_json(make, part.text) if part.kind == "tool_call" else edited(make(), part.text)
         if text != part.text:
-            request = request.replace(part, text)
-    return request
+            yield part, text
 
 
 def edited_json(make: Callable[[], Scan], text: str) -> str:
