@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from luthien_stream.core.program import Folded, Want
 from luthien_stream.errors import ConfigError, LuthienError
-from luthien_stream.events.log import ChunkReceived, Known, ResponseCompleted, ResponseStarted, SampleRequested
+from luthien_stream.events.log import (
+    AnyEvent,
+    ChunkReceived,
+    Known,
+    ResponseCompleted,
+    ResponseStarted,
+    SampleRequested,
+)
 from luthien_stream.formats.json import dump
 from luthien_stream.upstream.render import BODIES
 from luthien_stream.upstream.script import Answer, Say
@@ -22,6 +30,12 @@ class NoEffect(LuthienError):
 
 class NoAnswer(LuthienError):
     """A policy asks a person, and nobody answers here."""
+
+
+class Drawn(Struct, frozen=True):
+    """A model's answer as it was recorded: the inputs that came then."""
+
+    inputs: Sequence[AnyEvent]
 
 
 class Answers:
@@ -87,8 +101,12 @@ class Answers:
         return self._kept.get(name)
 
 
-def reply_inputs(requested: SampleRequested, reply: Any) -> Iterator[Known]:
+def reply_inputs(requested: SampleRequested, reply: Any) -> Sequence[AnyEvent]:
     """The inputs that an edge would write for a reply: text, an answer's own JSON, or an object to be JSON text."""
+    return reply.inputs if isinstance(reply, Drawn) else [*_made(requested, reply)]
+
+
+def _made(requested: SampleRequested, reply: Any) -> Iterator[Known]:
     call = requested.call
     if isinstance(reply, str) or requested.why == "judge":
         text = reply if isinstance(reply, str) else dump(reply).decode()
