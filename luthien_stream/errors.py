@@ -47,6 +47,10 @@ class BodyMissing(BusError):
     """A stored request body is no longer in the log."""
 
 
+class NoNumber(LuthienError):
+    """What is kept under this name is no whole number: count under another name."""
+
+
 class Fenced(BusError):
     """Another worker owns this partition now."""
 

@@ -58,6 +58,26 @@ def value(name: str) -> str:
     return f"ls:value:{name}"
 
 
+def fold(session: str, name: str) -> str:
+    """The hash with what a policy knows of a session."""
+    return f"ls:session:{name}:{session}"
+
+
+def kept(name: str) -> str:
+    """What a policy keeps under a name."""
+    return f"ls:kv:{name}"
+
+
+def once(what: str) -> str:
+    """What says that something was done for a call, and what came of it."""
+    return f"ls:once:{what}"
+
+
+def members(group: str) -> str:
+    """The sorted set of names in a group, by when they leave it."""
+    return f"ls:members:{group}"
+
+
 def registry(role: str) -> str:
     """The set of all names that have had a heartbeat in a role."""
     return f"ls:registry:{role}"

@@ -35,9 +35,9 @@ class Folded(Struct, frozen=True):
     name: str
     """Of the policy whose fold it is."""
     delta: Any
-    seen: int
+    seen: int = 0
     """How many deltas of this fold the call has read: `state` holds them all, and stands for them from now on."""
-    state: Any
+    state: Any = None
 
 
 class Program(Protocol):
@@ -66,6 +66,7 @@ class Program(Protocol):
 
     def folds(self) -> Sequence[Folded]:
         """What it adds to its session, once it is over."""
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now: close what is open, return the last outputs with a terminal event of the final lane."""

@@ -7,11 +7,14 @@ from luthien_stream.policy.asking import Approval
 from luthien_stream.policy.context import CallFacts, Context
 from luthien_stream.policy.errors import EffectFailed, JudgeFailed
 from luthien_stream.policy.gate import ToolGate, gate
+from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
 from luthien_stream.policy.sampling import Sample
 from luthien_stream.policy.stream import Events
+from luthien_stream.policy.subject import subject
 from luthien_stream.policy.tail import Edit
 from luthien_stream.policy.text import TextPolicy
+from luthien_stream.policy.turns import ToolResult, Turn
 from luthien_stream.policy.verdicts import Allow, Deny, Hold, Rewrite, Score, Verdict
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "Hold",
     "JudgeFailed",
     "Kinds",
+    "Monitor",
     "Opaque",
     "PartEnd",
     "Policy",
@@ -44,8 +48,12 @@ __all__ = [
     "Thinking",
     "ToolCall",
     "ToolGate",
+    "ToolResult",
     "Transcript",
+    "Turn",
     "Verdict",
     "gate",
+    "monitor",
     "run",
+    "subject",
 ]

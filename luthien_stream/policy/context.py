@@ -13,7 +13,7 @@ from luthien_stream.core.digest import digest_of
 from luthien_stream.core.lens import Request
 from luthien_stream.core.program import Want
 from luthien_stream.errors import PolicyError
-from luthien_stream.events.answer import Event, ToolCall
+from luthien_stream.events.answer import Text, ToolCall
 from luthien_stream.events.log import Known, SampleRequested, VerdictKind, VerdictReached
 from luthien_stream.policy.asking import ASK_S, Approval, asked, hold
 from luthien_stream.policy.effects import AT_ONCE, perform, recorded, together
@@ -23,9 +23,12 @@ from luthien_stream.policy.facts import Draw
 from luthien_stream.policy.facts import Identity as Identity
 from luthien_stream.policy.facts import Shared as Shared
 from luthien_stream.policy.judging import FORMAT, TOKENS, S, judge
+from luthien_stream.policy.preflight import is_preflight
 from luthien_stream.policy.sampling import SAMPLE_S, Said, Sample, continued, wanted
 from luthien_stream.policy.score import Score
-from luthien_stream.policy.subject import rendered
+from luthien_stream.policy.subject import subject as rendered
+from luthien_stream.policy.tokens import count_tokens
+from luthien_stream.policy.turns import Turn, turns_of
 
 EFFECTS = 1_000
 """Effects that one policy may ask for in one phase of a call."""
@@ -65,6 +68,26 @@ class Context:
         if request is None:
             raise PolicyError("There is no request in this run; give `run` one")
         return request
+
+    @property
+    def given(self) -> Request:
+        """The request as this policy was given it, in `response` too, where `request` has what became of it."""
+        return self._shared.given.get(self._me.index) or self.request
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """The conversation up to what is to be answered now, oldest first; empty in a run without a request."""
+        return turns_of(self._shared.request) if self._shared.request is not None else ()
+
+    @property
+    def preflight(self) -> bool:
+        """True for a call that is no turn of the conversation: a probe, or a title for the session."""
+        return self._shared.request is not None and is_preflight(self._shared.request)
+
+    @staticmethod
+    def count_tokens(text: str) -> int:
+        """Return how many tokens a text has in OpenAI's newer models, an estimate for others."""
+        return count_tokens(text)
 
     @property
     def now(self) -> int:
@@ -130,19 +153,19 @@ class Context:
         self,
         model: str,
         prompt: str,
-        subject: str | Sequence[Event],
+        subject: str | Sequence[ToolCall | Text],
         *,
         schema: type[S] = Score,  # type: ignore[assignment]
         retries: int = 1,
         timeout_s: float | None = None,
         tokens: int = TOKENS,
     ) -> S:
-        """Ask a model for an opinion on `subject`: a text, or events, which are shown behind the conversation.
+        """Ask a model for an opinion on `subject`: a text, or calls, which are shown behind the conversation.
 
         Raises `JudgeFailed` for whatever is not one JSON object of `schema`, and where no reply came; a provider that
         is overloaded or breaks off is asked again, `retries` times.
         """
-        shown = rendered(subject, self._shared.request)
+        shown = subject if isinstance(subject, str) else rendered(self.turns, subject)
         return await judge(self, model, prompt, shown, schema, retries, self._limit(timeout_s), tokens)
 
     def _asked(self) -> Request:

@@ -95,7 +95,7 @@ class Draws(Protocol):
 class Shared:
     """What all policies of one call have in common while they run."""
 
-    __slots__ = ("bills", "draws", "now", "place", "records", "request", "results", "waiting")
+    __slots__ = ("bills", "draws", "given", "now", "place", "records", "request", "results", "waiting")
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or Place()
@@ -112,10 +112,12 @@ class Shared:
         self.draws: Draws | None = None
         self.bills: list[dict[str, Any]] = []
         """Token counts of answers that policies asked for; an `End` with one of these objects ends such an answer."""
+        self.given: dict[int, Request] = {}
+        """The request as it was given to a policy that changed it, by the policy's index."""
 
     def nested(self) -> Shared:
         """The same call, for policies that run over an answer of their own: another clock, and they wait apart."""
         other = Shared(self.place)
         other.results, other.records, other.bills = self.results, self.records, self.bills
-        other.request, other.draws = self.request, self.draws
+        other.request, other.given, other.draws = self.request, self.given, self.draws
         return other

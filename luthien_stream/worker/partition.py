@@ -242,6 +242,7 @@ class Partition:
             self._asked = {key for key in self._asked if key[0] != call.id}
             self.closed[call.id] = self._now()
             turn.closed.append(call.id)
+            turn.folds += call.program.folds()
         else:
             turn.open[call.id] = call.as_open()
 
