@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import Literal
@@ -15,6 +15,7 @@ from luthien_stream.core.lens import Request
 from luthien_stream.events.answer import Kinds
 from luthien_stream.events.log import Phase
 from luthien_stream.policy.api import Policy
+from luthien_stream.policy.folding import Fold
 
 
 def name_of(policy: type[Policy]) -> str:
@@ -76,6 +77,12 @@ class Pipeline(Struct, frozen=True, dict=True):
     def sees(self) -> Kinds:
         """The kinds of events that any policy is shown."""
         return frozenset().union(*(b.policy.sees for b in self.policies if "response" in b.phases))
+
+    @property
+    def folds(self) -> Mapping[int, tuple[str, Fold]]:
+        """What policies keep over the calls of a session: name and fold, by the policy's index."""
+        folds = {index: (bound.name, bound.policy.fold) for index, bound in enumerate(self.policies)}
+        return {index: (name, fold) for index, (name, fold) in folds.items() if fold is not None}
 
     @property
     def needs_history(self) -> bool:
