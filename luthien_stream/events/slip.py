@@ -32,6 +32,10 @@ class Slip(Struct, omit_defaults=True, forbid_unknown_fields=True):
             return self.final_by
         return f"stage:{self.hops[-1].stage}" if self.hops else ""
 
+    def place(self, stage: str) -> int:
+        """Where on the way a stage is, counted from 0; -1 if it is not."""
+        return next((place for place, hop in enumerate(self.hops) if hop.stage == stage), -1)
+
 
 def known_part(slip: Any) -> Any:
     """Return what this release can read of a slip of a newer one, both as plain values."""

@@ -10,9 +10,11 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
+from luthien_stream.config.model import Globs
 from luthien_stream.core.program import Want
 from luthien_stream.events.log import Phase, RequestReceived, VerdictKind, VerdictReached
 from luthien_stream.policy.effects import perform
+from luthien_stream.policy.matching import fits
 
 
 class CallFacts(Struct, frozen=True):
@@ -20,6 +22,8 @@ class CallFacts(Struct, frozen=True):
 
     id: str = ""
     session: str = ""
+    user: str = ""
+    """Whom the request names, in `user` or `metadata.user_id`."""
     model: str = ""
     format: str = ""
     path: str = ""
@@ -56,6 +60,8 @@ class Identity(Struct, frozen=True):
     index: int
     phase: Phase
     timeout_s: float
+    tools: Globs = "*"
+    """The tools that the policy is for, where it decides on tool calls."""
 
 
 class Context:
@@ -73,6 +79,10 @@ class Context:
     def session(self) -> str:
         """The agent run that the call belongs to, empty where unknown."""
         return self.call.session
+
+    def concerns(self, tool: str) -> bool:
+        """Say whether the policy is for this tool, as its `match` says."""
+        return fits(self._me.tools, tool)
 
     @property
     def now(self) -> int:

@@ -76,7 +76,7 @@ class ToolGate(Policy):
 
     async def _decide(self, call: ToolCall, ctx: Context, shown: dict[str, None]) -> list[Event]:
         """Record the verdict; return what is left of the call."""
-        if not any(fnmatchcase(call.name, tool) for tool in self.tools):
+        if not ctx.concerns(call.name) or not any(fnmatchcase(call.name, tool) for tool in self.tools):
             return [call]
         verdict = await self.check(call, ctx)
         match verdict:

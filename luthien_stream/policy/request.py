@@ -67,7 +67,7 @@ class RequestRun:
             pass
 
     def _start(self, index: int, bound: Bound) -> Any:
-        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
+        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s, bound.match.tool)
         return bound.policy.request(self.request, Context(self._call, me, self._shared, self._out.append))
 
     def _step(self, index: int, bound: Bound, value: Any) -> bool:
