@@ -78,8 +78,8 @@ class Deployment(Struct, frozen=True):
 
 
 Globs = str | tuple[str, ...]
-MAIN, SHADOW = "main", "shadow"
-"""The stage of policies that name none, and the one of all that only watch."""
+MAIN = "main"
+"""The stage of policies that name none."""
 
 
 class Match(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from luthien_stream.config.model import SHADOW, PolicyUse
+from luthien_stream.config.model import PolicyUse
 from luthien_stream.config.read import Finding
+from luthien_stream.events.slip import SHADOW
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 VERSION = re.compile(r"[A-Za-z0-9._-]{1,32}")

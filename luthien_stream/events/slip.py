@@ -7,6 +7,14 @@ from typing import Any, Literal, get_args
 from msgspec import Struct
 
 Phase = Literal["request", "response"]
+SHADOW = "shadow"
+"""The stage of all policies that only watch: it is on no call's way, and what it says decides nothing."""
+_WATCHING = f"stage:{SHADOW}@"
+
+
+def watches(src: str) -> bool:
+    """Say whether a source is the stage beside the calls."""
+    return src.startswith(_WATCHING)
 
 
 class Hop(Struct, omit_defaults=True, forbid_unknown_fields=True):

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 import luthien_stream
-from luthien_stream.config.model import SHADOW, PolicyUse
+from luthien_stream.config.model import PolicyUse
 from luthien_stream.errors import ConfigError
+from luthien_stream.events.slip import SHADOW
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.source import load_file, policy_in, source_of
