@@ -21,8 +21,8 @@ from luthien_stream.edge.credit import WINDOW, Credit
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
 from luthien_stream.edge.head import Head, Kind
-from luthien_stream.edge.line import Lines, microseconds
-from luthien_stream.edge.words import final_words
+from luthien_stream.edge.line import Lines
+from luthien_stream.edge.words import abort, final_words
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Slip, Terminal
 
@@ -147,6 +147,8 @@ class Call:
                 self.finish(event)
                 if self.reader is not None:
                     self.cancel_original("final_lane_ended")
+                elif len(self.slip.hops) > 1:
+                    self._ask_to_end("final_lane_ended")  # the stages before the one that ended it
             case log.CallHeld():
                 self.held_until = event.deadline
             case _:
@@ -246,15 +248,14 @@ class Call:
         self.failure, self.left = why, why.left
         self.credit.open = True
         if not self.relayed:
-            # Without an ordinal: a request to the stage, which decides what becomes of it.
-            self.line.outbox.put(
-                log.ResponseAborted(
-                    call=self.id, time=microseconds(), lane="original", reason=why.error, delivered=self.last
-                )
-            )
+            self._ask_to_end(why.error)
         if self.reader is not None:
             self.cancel_original(why.error)
         self.wake.set()
+
+    def _ask_to_end(self, reason: str) -> None:
+        """Without an ordinal: a request to the first stage, which decides what becomes of it."""
+        self.line.outbox.put(abort(self.id, reason, self.last))
 
     @property
     def stays(self) -> bool:

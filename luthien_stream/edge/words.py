@@ -1,10 +1,16 @@
-"""The last words about a call whose final lane the edge itself writes."""
+"""The last words about a call: how a lane of the edge's own ended, and how a stage is asked to end one."""
 
 from __future__ import annotations
 
 from luthien_stream.edge.failure import LOG_LOST, Failure
+from luthien_stream.edge.line import microseconds
 from luthien_stream.events import log
 from luthien_stream.events.log import Terminal
+
+
+def abort(call: str, reason: str, delivered: int) -> log.ResponseAborted:
+    """Return what asks a stage to end a call; without an ordinal, since the stage decides what becomes of it."""
+    return log.ResponseAborted(call=call, time=microseconds(), lane="original", reason=reason, delivered=delivered)
 
 
 def final_words(call: str, final: Terminal | None, failure: Failure | None, delivered: int) -> Terminal:
