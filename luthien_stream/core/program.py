@@ -26,16 +26,15 @@ class Want(Struct, frozen=True):
 
 
 class Folded(Struct, frozen=True):
-    """What a call adds to its session for one policy when it ends.
-
-    `state` is what the first `seen` deltas of the session came to when the call read them; the bus keeps it instead.
-    """
+    """What a call adds to a fold of its session. It is written with the call's terminal event, in the same settle."""
 
     session: str
     name: str
+    """Of the policy whose fold it is."""
     delta: Any
-    seen: int = 0
-    state: Any = None
+    seen: int
+    """How many deltas of this fold the call has read: `state` holds them all, and stands for them from now on."""
+    state: Any
 
 
 class Program(Protocol):
@@ -57,7 +56,7 @@ class Program(Protocol):
         """The effects it waits for now."""
 
     def folds(self) -> Sequence[Folded]:
-        """What the call adds to its session, once it is over."""
+        """What it adds to its session, once it is over."""
         return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:

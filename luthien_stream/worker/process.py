@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from luthien_stream.formats import LENSES
 from luthien_stream.policy.catalogue import load_pipeline
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.program import PolicyProgram
+from luthien_stream.worker.asking import Asking
 from luthien_stream.worker.balance import Balance
-from luthien_stream.worker.clock import Clock, SystemClock
-from luthien_stream.worker.effects import Perform, timer, wait_for_person
+from luthien_stream.worker.clock import SystemClock
 from luthien_stream.worker.lease import LeaseThread, renew_leases
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.patience import sure
+from luthien_stream.worker.performers import performers
 from luthien_stream.worker.presence import Presence
 from luthien_stream.worker.retire import Retire
 from luthien_stream.worker.stall import Watch, Watchdog
@@ -60,11 +61,6 @@ async def serve(
             await mine.close()
 
 
-def performers(clock: Clock) -> Mapping[str, Perform]:
-    """Return what this worker can do for policies, by kind."""
-    return {"timer": timer(clock), "ask": wait_for_person}
-
-
 class Worker:
     """One worker. `url` is where its helper threads connect; empty: it shares its process and has none.
 
@@ -85,6 +81,7 @@ class Worker:
         self._balance = Balance(self._station(pipeline, recorded)) if pipeline else None
 
     def _station(self, pipeline: Pipeline, recorded: bool) -> Station:
+        asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
         return Station(
             bus=self._bus,
             worker=self.name,
@@ -94,7 +91,8 @@ class Worker:
             limits=self._limits,
             watch=self._watch,
             presence=self._presence,
-            performers=performers(self._clock),
+            asking=asking,
+            performers=performers(self._bus, self._clock, pipeline.stage, asking),
             recorded=recorded,
         )
 
