@@ -28,6 +28,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "show": "show one call: both lanes, verdicts, timings",
         "dead-letter": "look at events that could not be processed",
     },
+    "write policies": {
+        "policies": "list, show and begin policies, and try them on cases",
+    },
     "single roles, for fleets": {
         "edge": "run one edge: the HTTP gateway",
         "worker": "run one policy worker",

@@ -24,7 +24,7 @@ from luthien_stream.events.log import (
     ResponseStarted,
     Terminal,
 )
-from luthien_stream.policy.context import CallFacts, Shared
+from luthien_stream.policy.facts import CallFacts, Place, Shared
 from luthien_stream.policy.passing import PassRun
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.request import RequestRun
@@ -64,13 +64,14 @@ class PolicyProgram:
         self._decided = False
         self.over = False
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take the next accepted input."""
         self._inputs.append(event)
 
-    def decide(self, key: str, value: Any) -> None:
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         """Take the recorded result of an effect."""
         self._shared.results[key] = value
+        self._shared.records[key] = (of, time)
         self._decided = True
 
     def advance(self) -> Sequence[AnyEvent]:
@@ -88,7 +89,7 @@ class PolicyProgram:
         return () if self.over or run is None else run.wants()
 
     def folds(self) -> Sequence[Folded]:
-        """What the call adds to its session."""
+        """What it adds to its session, once it is over."""
         return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
@@ -132,6 +133,7 @@ class PolicyProgram:
     def _open(self, event: RequestReceived) -> None:
         self._call = CallFacts.of(event)
         self._shared.now = event.time
+        self._shared.place = Place.of(event, self._pipeline.stage)
         self._lens = self._lenses.get(event.format)
         if self._lens is None:
             self._fail("bad_request", f"The format {event.format!r} is not known here")
@@ -160,7 +162,7 @@ class PolicyProgram:
         elif run.refused is not None:
             self._answer_refusal(run.request, run.refused.shown)
         else:
-            request = run.request
+            request = self._shared.request = run.request
             body = request.body if request.changed else b""
             self._out.append(
                 RequestReleased(

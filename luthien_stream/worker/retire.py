@@ -29,10 +29,10 @@ class Nothing(Program):
 
     over = False
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take nothing."""
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: object, of: str = "", time: int = 0) -> None:
         """Take nothing."""
 
     def advance(self) -> Sequence[AnyEvent]:

@@ -38,11 +38,11 @@ class StageProgram(Program):
         self._effects = 0
         self._call = ""
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         self._call = event.call
         self._queue.append(event)
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: object, of: str = "", time: int = 0) -> None:
         self._known.setdefault(key, value)
 
     def wants(self) -> Sequence[Want]:

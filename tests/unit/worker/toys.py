@@ -9,7 +9,7 @@ from typing import Any
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.memory import MemoryBus
-from luthien_stream.core.program import Program, Want
+from luthien_stream.core.program import Folded, Program, Want
 from luthien_stream.events import pack
 from luthien_stream.events.log import (
     AnyEvent,
@@ -54,11 +54,11 @@ class Toy(Program):
         self._call = ""
         self._crash = crash
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         self._call = event.call
         self._inputs.append(event)
 
-    def decide(self, key: str, value: Any) -> None:
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         self._known.setdefault(key, value)
 
     def wants(self) -> Sequence[Want]:
@@ -82,6 +82,9 @@ class Toy(Program):
                 self.over = True
         outputs, self._outputs = self._outputs, []
         return outputs
+
+    def folds(self) -> Sequence[Folded]:
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         self.over = True
