@@ -22,6 +22,7 @@ from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
 from luthien_stream.edge.head import Head, Kind
 from luthien_stream.edge.line import Lines, microseconds
+from luthien_stream.edge.waits import Waits
 from luthien_stream.edge.words import final_words
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Slip, Terminal
@@ -43,8 +44,6 @@ class Call:
     left: Left = "complete"
     commit_early = False
     """Silence has lasted: status and headers are to go out."""
-    held_until = 0
-    """Deadline of a hold, microseconds since 1970; 0 while nobody is asked."""
     outputs = 0
     """Events taken from the stage: progress for the watchdog."""
     answered_at = 0.0
@@ -71,7 +70,7 @@ class Call:
         self.closing: deque[bytes] = deque(maxlen=3)
         """The last frames of the final lane."""
         self.began_at = time.monotonic()
-        self.credit = Credit(delivery)
+        self.credit, self.waits = Credit(delivery), Waits()
         self._intake = Intake(slip.speaker)
         self._checker = asked.lens.checker()
 
@@ -125,6 +124,7 @@ class Call:
 
     def _take_chunk(self, event: log.ChunkReleased) -> None:
         self.closing.append(event.frame)
+        self.waits.held_until = 0
         if event.kind == "body":
             self.whole, self.made = True, event.of < 0
         elif not self._passes(event):
@@ -138,7 +138,7 @@ class Call:
         match event:
             case log.RequestReleased():
                 self.released = event
-                self.held_until = 0
+                self.waits.held_until = 0
                 if "response" not in self.slip.hops[0].phases:
                     self.relayed, self.line = True, self.lines.copies
                     self.line.n = self.lines.stage.n
@@ -147,10 +147,10 @@ class Call:
                 self.finish(event)
                 if self.reader is not None:
                     self.cancel_original("final_lane_ended")
-            case log.CallHeld():
-                self.held_until = event.deadline
+            case log.CallHeld() | log.SampleRequested():
+                self.waits.take(event)
             case _:
-                self.held_until = 0
+                self.waits.held_until = 0
 
     def _passes(self, event: log.ChunkReleased) -> bool:
         if event.of < 0:
@@ -259,7 +259,7 @@ class Call:
     @property
     def stays(self) -> bool:
         """The call goes on if its client goes away: it was asked to, or somebody is asked about it."""
-        return not self.over and (self.asked.on_disconnect != "cancel" or self.held_until > 0)
+        return not self.over and (self.asked.on_disconnect != "cancel" or self.waits.held_until > 0)
 
     def detach(self) -> None:
         """The client has gone, and the call `stays`: for the record, and for a client that comes back."""
