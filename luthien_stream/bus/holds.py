@@ -1,7 +1,7 @@
 """Questions to people as the log keeps them beside the calls that wait, and approvals that stand without a call.
 
 An approval stands for the next identical tool call of its session: a late one, and one whose answer no client got. As
-long as the edge that had the call may still deliver it, `edge` names that edge, and nobody takes the approval.
+long as the edge that had the call may still deliver it nobody takes the approval.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from luthien_stream.bus.port import Bus
 
@@ -56,7 +55,7 @@ class Hold(Struct, omit_defaults=True):
 
 
 class Standing(Struct, omit_defaults=True):
-    """An approval that stands. `call` is the one that it was given for, `edge` that call's while it may deliver it."""
+    """An approval that stands. `call` is the one that it was given for, `edge` that call's."""
 
     decision: str
     by: str
@@ -119,17 +118,24 @@ async def take_standing(bus: Bus, session: str, digest: str, *, once: str) -> St
 
 
 async def answer_given(bus: Bus, call: str, *, delivered: bool) -> None:
-    """A call is over: approvals of it stand no more, or, where no client got the answer, for whoever asks next."""
+    """A call is over: approvals of it stand no more, or, where no client got the answer, for whoever asks next.
+
+    Where one client has gone and another one got it, both are said, in any order, and they stand no more.
+    """
+    if not delivered:
+        await bus.put_values({_undelivered(call): b"1"}, ttl_ms=STANDS_S * 1000)
+        return
     known = await bus.get_value(_of_call(call))
     for name in _NAMES.decode(known) if known is not None else ():
         raw = await bus.get_value(name)
         standing = _STANDING.decode(raw) if raw is not None else None
-        if standing is None or standing.call != call:
-            continue
-        if delivered:
+        if standing is not None and standing.call == call:
             await bus.drop_value(name)
-        elif standing.edge:
-            await bus.put_values({name: _pack(replace(standing, edge=""))}, ttl_ms=STANDS_S * 1000)
+
+
+async def is_undelivered(bus: Bus, call: str) -> bool:
+    """Whether a call is over and no client got its answer."""
+    return await bus.get_value(_undelivered(call)) is not None
 
 
 def _left_ms(hold: Hold, now: int) -> int:
@@ -143,6 +149,10 @@ def _hold(id: str) -> str:
 def _standing(session: str, digest: str) -> str:
     # Sessions are named by clients: in any length, and with any characters.
     return f"standing:{hashlib.sha256(session.encode('utf-8', 'replace')).hexdigest()}:{digest}"
+
+
+def _undelivered(call: str) -> str:
+    return f"undelivered:{call}"
 
 
 def _of_call(call: str) -> str:

@@ -28,6 +28,15 @@ def check(config: Config) -> Iterator[Finding]:
     yield from routes
     if not routes:
         yield from _open_relay(config)
+    for address in config.notified:
+        parts = urlsplit(address)
+        if not parts.hostname or not (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+        ):
+            yield (
+                ("notify",),
+                "notify must begin with https:// and a host: what a tool would be called with is sent there",
+            )
     for number, use in enumerate(config.pipeline):
         if use.timeout_s <= 0:
             yield ("pipeline", number, "timeout_s"), "timeout_s must be above 0"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from luthien_stream.core.accept import TAKEN, Intake
 from luthien_stream.edge import failure
@@ -44,6 +44,8 @@ class Call:
     left: Left = "complete"
     commit_early = False
     """Silence has lasted: status and headers are to go out."""
+    farewell: Callable[[], Awaitable[list[bytes]]] | None = None
+    """Gives the frames that end well what the client has; for a call that was stopped."""
     outputs = 0
     """Events taken from the stage: progress for the watchdog."""
     answered_at = 0.0
@@ -247,11 +249,9 @@ class Call:
         self.credit.open = True
         if not self.relayed:
             # Without an ordinal: a request to the stage, which decides what becomes of it.
-            self.line.outbox.put(
-                log.ResponseAborted(
-                    call=self.id, time=microseconds(), lane="original", reason=why.error, delivered=self.last
-                )
-            )
+            asked = log.ResponseAborted(call=self.id, time=microseconds(), lane="original", reason=why.error)
+            asked.delivered, asked.by = self.last, why.by
+            self.line.outbox.put(asked)
         if self.reader is not None:
             self.cancel_original(why.error)
         self.wake.set()

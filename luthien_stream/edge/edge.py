@@ -19,11 +19,11 @@ from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
+from luthien_stream.edge.beside import Beside
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.directory import Directory, Known
 from luthien_stream.edge.doors import Doors
-from luthien_stream.edge.drawn import Drawn
 from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.inbox import Inbox
 from luthien_stream.edge.ingress import Ingress
@@ -35,7 +35,6 @@ from luthien_stream.edge.reach import KEPT_S
 from luthien_stream.edge.refusals import NotNow, Refusal
 from luthien_stream.edge.returning import Returning
 from luthien_stream.edge.routing import Router
-from luthien_stream.edge.samples import Samples
 from luthien_stream.edge.serve import outlive, serve
 from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.edge.watch import Watch
@@ -96,8 +95,9 @@ class Edge:
         self.inbox = Inbox(bus, self.id, self.calls)
         self.admission = Admission(bus, calls, stage=self.plan.stage, open_stage=self.plan.fails_open)
         self.watch = Watch(calls)
-        drawn = Drawn(bus, self.router, self.providers, lenses)
-        self.samples = Samples(bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, drawn, self._lost)
+        self.beside = Beside(
+            config, bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self._lost
+        )
         recorded = config.database != "none"
         self.beats = Beats(
             bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
@@ -114,6 +114,7 @@ class Edge:
     async def start(self) -> None:
         """Begin to live in the log; it need not answer yet."""
         self.outboxes.start()
+        self.beside.start()
         self._tasks = [
             asyncio.create_task(self.beats.run(), name="beats"),
             asyncio.create_task(self.watch.run(), name="watch"),
@@ -130,7 +131,7 @@ class Edge:
             for call in list(self.calls.values()):
                 call.abandon(failure.STOPPING)
             await self._emptied(FLUSH_S)
-        await self.samples.close()
+        await self.beside.close()
         self.inbox.stopped = True
         for task in self._tasks:
             task.cancel()
@@ -173,7 +174,7 @@ class Edge:
         except Exception as error:
             logger.exception("call_not_taken", call=id, error=type(error).__name__)
             return dialect.failed(lens, failure.INTERNAL, id)
-        call.waits.tell = self._asks
+        call.waits.tell = self.beside.ask
         self.calls[id] = call
         self._idle.clear()
         caller = self.directory.caller(asked.sender)
@@ -203,14 +204,9 @@ class Edge:
         finally:
             self._forget(call, retry)
 
-    def _asks(self, event: log.CallHeld | log.SampleRequested) -> None:
-        """A policy asks somebody."""
-        if isinstance(event, log.SampleRequested):
-            self.samples.ask(event)
-
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
-        self.samples.ended(call)
+        self.beside.ended(call)
         if not self.calls:
             self._idle.set()
         self.directory.closed(

@@ -17,4 +17,6 @@ def final_words(call: str, final: Terminal | None, failure: Failure | None, deli
         case log.ResponseAborted(reason=reason):
             return log.ResponseAborted(call=call, lane="final", reason=reason, delivered=delivered)
     why = failure or LOG_LOST
+    if why.by:
+        return log.ResponseAborted(call=call, lane="final", reason=why.error, delivered=delivered, by=why.by)
     return log.ResponseFailed(call=call, lane="final", error=why.error, message=why.message, status=why.status)

@@ -17,6 +17,7 @@ from luthien_stream.bus.holds import (
     find_hold,
     hold_decided,
     hold_open,
+    is_undelivered,
     stand,
     standing_for,
     take_standing,
@@ -79,10 +80,16 @@ class Asking:
         once = f"{call}/{self._stage}/{want.key}"
         while True:
             found = await sure(self._clock, lambda: standing_for(self._bus, hold.session, hold.digest))
-            if found is None or not found.edge or self._presence.is_gone(found.edge):
+            if found is None or await self._stands(found):
                 # Also where there is none: this may be the repeat of an owner that took it and died.
                 return await sure(self._clock, lambda: take_standing(self._bus, hold.session, hold.digest, once=once))
             await self._clock.sleep(LOOK_S)
+
+    async def _stands(self, found: Standing) -> bool:
+        """Whether nobody else may still get what the approval was given for."""
+        if not found.edge or self._presence.is_gone(found.edge):
+            return True
+        return await sure(self._clock, lambda: is_undelivered(self._bus, found.call))
 
     def _hold(self, call: str, want: Want) -> Hold:
         asked = want.args if isinstance(want.args, dict) else {}

@@ -162,7 +162,7 @@ async def test_a_draw_that_takes_too_long_is_ended() -> None:
     """At its deadline the provider is left, and the stage told; the call itself is no stall meanwhile."""
     async with held() as hand:
         await hand.put(wanted(hand, model="stall-3", deadline=microseconds() + 300_000))
-        await wait_until(lambda: bool(hand.rig.edge.samples.draws))
+        await wait_until(lambda: bool(hand.rig.edge.beside.samples.draws))
         assert hand.rig.edge.calls[hand.call].waits.until > 0
         end = (await told(hand))[-1]
         assert isinstance(end, log.ResponseFailed)
@@ -175,10 +175,10 @@ async def test_a_draw_ends_with_its_call() -> None:
     """Nobody pays for what nobody waits for."""
     async with held() as hand:
         await hand.put(wanted(hand, model="stall-3"))
-        await wait_until(lambda: len(hand.rig.provider.requests) == 2 and bool(hand.rig.edge.samples.draws))
+        await wait_until(lambda: len(hand.rig.provider.requests) == 2 and bool(hand.rig.edge.beside.samples.draws))
         await hand.put(log.ResponseFailed(call="", lane="final", error="policy_failed"))
         await hand.asking
-        await wait_until(lambda: not hand.rig.edge.samples.draws)
+        await wait_until(lambda: not hand.rig.edge.beside.samples.draws)
         await wait_until(lambda: hand.rig.provider.requests[-1].ended == "gone")
 
 
@@ -195,11 +195,11 @@ async def test_several_draws_of_a_call_come_each_from_its_own_source() -> None:
 async def test_a_shadow_stage_may_draw_for_a_call_that_has_ended() -> None:
     """The edge keeps what that takes for a while, where there is such a stage."""
     async with held() as hand:
-        hand.rig.edge.samples.keeps_ended = True
+        hand.rig.edge.beside.samples.keeps_ended = True
         await hand.put(log.ResponseFailed(call="", lane="final", error="policy_failed"))
         await hand.asking
         await wait_until(lambda: not hand.rig.edge.calls)
-        hand.rig.edge.samples.ask(judged(hand))
+        hand.rig.edge.beside.samples.ask(judged(hand))
         assert isinstance((await told(hand))[-1], log.ResponseCompleted)
 
 
