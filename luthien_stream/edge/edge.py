@@ -19,6 +19,7 @@ from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
+from luthien_stream.edge.beside import Beside
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.directory import Directory, Known
@@ -89,6 +90,9 @@ class Edge:
         self.inbox = Inbox(bus, self.id, self.calls)
         self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
+        self.beside = Beside(
+            config, bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self._lost
+        )
         recorded = config.database != "none"
         self.beats = Beats(
             bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
@@ -120,6 +124,7 @@ class Edge:
     async def start(self) -> None:
         """Begin to live in the log; it need not answer yet."""
         self.outboxes.start()
+        self.beside.start()
         self._tasks = [
             asyncio.create_task(self.beats.run(), name="beats"),
             asyncio.create_task(self.watch.run(), name="watch"),
@@ -135,6 +140,7 @@ class Edge:
             for call in list(self.calls.values()):
                 call.abandon(failure.STOPPING)
             await self._emptied(FLUSH_S)
+        await self.beside.close()
         self.inbox.stopped = True
         for task in self._tasks:
             task.cancel()
@@ -180,6 +186,7 @@ class Edge:
         except Exception as error:
             logger.exception("call_not_taken", call=id, error=type(error).__name__)
             return dialect.failed(lens, failure.INTERNAL, id)
+        call.waits.tell = self.beside.ask
         self.calls[id] = call
         self._idle.clear()
         caller = self.directory.caller(asked.sender)
@@ -211,6 +218,7 @@ class Edge:
 
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
+        self.beside.ended(call)
         if not self.calls:
             self._idle.set()
         self.directory.closed(

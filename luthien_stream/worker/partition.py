@@ -19,6 +19,7 @@ from luthien_stream.core.accept import opens
 from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom, StageCall
 from luthien_stream.events.log import AnyEvent, ChunkSeen, RequestReceived, RequestReleased, Slip
+from luthien_stream.worker.asking import Answered
 from luthien_stream.worker.stall import Watch
 from luthien_stream.worker.turn import Turn
 
@@ -79,6 +80,8 @@ class Partition:
         self.rebuilt = False
         self.wanted: list[tuple[str, Want]] = []
         """Effects to perform, for the owner to take."""
+        self.answered: list[Answered] = []
+        """Questions to people that were decided, for the owner to take."""
         self.notes: list[AnyEvent] = []
         """Events for the partition's own stream."""
         self._credit_due = False
@@ -162,10 +165,12 @@ class Partition:
         self._touched[call.id] = call
 
     def adopt(self, id: str, want: Want, value: Any) -> bool:
-        """Record and use the result of an effect; False if the call is gone."""
+        """Record and use the result of an effect; False if nobody waits for it any more."""
         call = self.calls.get(id)
-        if call is None:
+        if call is None or all(wanted.key != want.key for wanted in call.wants()):
             return False
+        if want.kind == "ask":
+            self.answered.append((id, call.edge, want, value))
         self._watch.running = (self.key, id, START)
         try:
             call.decide(want, value, self.stage, self._now())
@@ -213,6 +218,11 @@ class Partition:
         self._watch.running = None
 
     # what comes out
+    @property
+    def touched(self) -> bool:
+        """Something has happened since the last turn."""
+        return bool(self._touched)
+
     def turn(self) -> Turn:
         """Return what has happened since the last turn."""
         turn = Turn()

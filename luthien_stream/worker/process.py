@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from luthien_stream.formats import LENSES
 from luthien_stream.policy.catalogue import load_stages
 from luthien_stream.policy.hop import HopProgram
 from luthien_stream.policy.pipeline import Pipeline
-from luthien_stream.worker.clock import Clock, SystemClock
-from luthien_stream.worker.effects import Perform, timer, wait_for_person
+from luthien_stream.worker.asking import Asking
+from luthien_stream.worker.clock import SystemClock
 from luthien_stream.worker.lease import LeaseThread, renew_leases
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.patience import sure
+from luthien_stream.worker.performers import performers
 from luthien_stream.worker.presence import Presence
 from luthien_stream.worker.retire import Retire
 from luthien_stream.worker.served import Served
@@ -62,11 +63,6 @@ async def serve(
             await mine.close()
 
 
-def performers(clock: Clock) -> Mapping[str, Perform]:
-    """Return what this worker can do for policies, by kind."""
-    return {"timer": timer(clock), "ask": wait_for_person}
-
-
 class Worker:
     """One worker. `url` is where its helper threads connect; empty: it shares its process and has none.
 
@@ -94,6 +90,7 @@ class Worker:
         self.served.put_in_force(pipelines)
 
     def _station(self, pipeline: Pipeline) -> Station:
+        asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
         return Station(
             bus=self._bus,
             worker=self.name,
@@ -103,7 +100,8 @@ class Worker:
             limits=self._limits,
             watch=self._watch,
             presence=self._presence,
-            performers=performers(self._clock),
+            asking=asking,
+            performers=performers(self._bus, self._clock, pipeline.stage, asking),
             recorded=self._recorded,
         )
 
