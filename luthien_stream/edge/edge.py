@@ -35,8 +35,10 @@ from luthien_stream.edge.refusals import NotNow, Refusal
 from luthien_stream.edge.returning import Returning
 from luthien_stream.edge.routing import Router
 from luthien_stream.edge.serve import outlive, serve
+from luthien_stream.edge.shadow import CopiedLine, Shadow
 from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.edge.watch import Watch
+from luthien_stream.edge.words import first_words
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
 from luthien_stream.events.log import Slip
@@ -86,7 +88,8 @@ class Edge:
         self.ingress = Ingress(config, self.router, lenses, stages, self._doors, self.stored)
         calls = self.calls.values()
         self.outboxes = Outboxes(bus, self.id, self._lost)
-        self.inbox = Inbox(bus, self.id, self.calls)
+        self.shadow = Shadow(bus, self.id)
+        self.inbox = Inbox(bus, self.id, self.calls, self.shadow)
         self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
         recorded = config.database != "none"
@@ -111,10 +114,12 @@ class Edge:
         self.ingress.stages = self.admission.stages = stages
         for key in stages.keys:
             self.outboxes.open(key)
+        self.shadow.put_in_force(stages.shadow)
         self._read_inbox()
 
     def _read_inbox(self) -> None:
-        if self._tasks and self._reader is None and self.plan.stages.keys:
+        stages = self.plan.stages
+        if self._tasks and self._reader is None and (stages.keys or stages.shadow):
             self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
 
     async def start(self) -> None:
@@ -140,7 +145,7 @@ class Edge:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.directory.write()
-        await self.outboxes.close(FLUSH_S)
+        await asyncio.gather(self.outboxes.close(FLUSH_S), self.shadow.close(FLUSH_S))
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=FLUSH_S)
         await self.beats.leave()
@@ -211,6 +216,7 @@ class Edge:
 
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
+        self.shadow.ended(call.id)
         if not self.calls:
             self._idle.set()
         self.directory.closed(
@@ -222,8 +228,12 @@ class Edge:
         boxes = self.outboxes
         stage = boxes.to(slip.hops[0].stage, slip.hops[0].partition) if slip.hops else boxes.copies
         lines = Lines(Line(id, stage), Line(id, boxes.copies), Line(id, boxes.notes), Line(id, boxes.own))
+        copy = self.shadow.begin(id, asked, lines.notes, self.admission.workers)
+        if copy is not None:
+            copied = CopiedLine(id, stage, copy), CopiedLine(id, boxes.copies, copy)
+            lines = Lines(*copied, lines.notes, lines.own)
         call = Call(id, asked, slip, lines, Delivery(request), deadline=deadline, inbox_from=self.inbox.position)
-        received = self._received(call, deadline)
+        received = first_words(id, self.id, asked, slip, deadline)
         if received.body_size > CLAIM_BYTES:
             received.body_ref, received.body = hashlib.sha256(received.body).hexdigest(), b""
             await self._bus.put_body(received.body_ref, asked.published.body, ttl_ms=BODY_TTL_MS)
@@ -231,27 +241,6 @@ class Edge:
         if bypass:
             call.line.put(log.PolicyBypassed(call=id, at=0, why=bypass))
         return call
-
-    def _received(self, call: Call, deadline: int) -> log.RequestReceived:
-        asked, shown = call.asked, call.asked.published
-        return log.RequestReceived(
-            call=call.id,
-            edge=self.id,
-            slip=call.slip,
-            format=asked.format,
-            path=asked.path,
-            query=shown.query,
-            headers=shown.headers,
-            body=shown.body,
-            body_size=len(shown.body),
-            model=asked.view.model,
-            streamed=asked.view.streamed,
-            session=shown.session,
-            user=shown.user,
-            key=asked.caller.key,
-            client=shown.client,
-            deadline=deadline,
-        )
 
     def _refuse(
         self, request: web.Request, lens: Lens, refusal: Refusal, id: str, format: FormatName
@@ -286,4 +275,8 @@ class Edge:
         return True
 
     def _facts(self) -> dict[str, str]:
-        return {"version": __version__, "stages": ",".join(sorted(self.outboxes.stages)), "calls": str(len(self.calls))}
+        return {
+            "version": __version__,
+            "stages": ",".join(sorted(self.outboxes.stages | self.shadow.stages)),
+            "calls": str(len(self.calls)),
+        }

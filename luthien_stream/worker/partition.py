@@ -18,11 +18,26 @@ from luthien_stream.bus.port import START, Open
 from luthien_stream.core.accept import opens
 from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom, StageCall
-from luthien_stream.events.log import AnyEvent, ChunkSeen, RequestReceived, RequestReleased, Slip
+from luthien_stream.events.log import (
+    AnyEvent,
+    ChunkSeen,
+    PolicyFailed,
+    RequestReceived,
+    RequestReleased,
+    ResponseAborted,
+    ResponseCompleted,
+    ResponseFailed,
+    SampleRequested,
+    Slip,
+    VerdictReached,
+)
+from luthien_stream.events.slip import watches
 from luthien_stream.worker.stall import Watch
 from luthien_stream.worker.turn import Turn
 
 log = structlog.get_logger()
+_TOLD = frozenset({VerdictReached, PolicyFailed, SampleRequested, ResponseCompleted, ResponseFailed, ResponseAborted})
+"""What a stage beside the calls lets out."""
 
 
 class OpenCall(StageCall):
@@ -73,6 +88,7 @@ class Partition:
         self.stage = stage
         self.key = keys.partition(stage, number)
         self.src = f"stage:{stage}"
+        self._beside = watches(self.src)
         self.calls: dict[str, OpenCall] = {}
         self.closed: dict[str, int] = {}
         """Calls closed of late, with when."""
@@ -240,7 +256,8 @@ class Partition:
             call.told = seen
             turn.put(keys.inbox(call.edge), [ChunkSeen(call=call.id, upto=seen, time=self._now())])
         if call.outputs:
-            turn.put(call.route, call.outputs)
+            told = [event for event in call.outputs if type(event) in _TOLD] if self._beside else call.outputs
+            turn.put(call.route, told)
             call.outputs = []
         elif call.known and not call.done:
             return

@@ -16,8 +16,12 @@ from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.instance import Instance
 from luthien_stream.config.model import Config
+from luthien_stream.core.lens import Lens
+from luthien_stream.core.program import Program
 from luthien_stream.errors import BusError
+from luthien_stream.events.slip import SHADOW
 from luthien_stream.formats import LENSES
+from luthien_stream.policy.beside import ShadowProgram
 from luthien_stream.policy.catalogue import load_stages
 from luthien_stream.policy.hop import HopProgram
 from luthien_stream.policy.pipeline import Pipeline
@@ -33,6 +37,9 @@ from luthien_stream.worker.stall import Watch, Watchdog
 from luthien_stream.worker.station import Station
 
 log = structlog.get_logger()
+
+SHADOW_NICE = 10
+"""By how much a worker that only watches stands back behind the processes that clients wait for."""
 
 
 async def serve(
@@ -52,6 +59,8 @@ async def serve(
     """
     folder = Path(instance.config).parent / "workers" if instance.config else None
     stages = load_stages(config.pipeline, folder)
+    if stage == SHADOW and bus is None:
+        os.nice(SHADOW_NICE)
     mine = bus or connect(instance.redis)
     recorded = config.database != "none"
     worker = Worker(mine, stages.served_by(stage), url="" if bus is not None else instance.redis, recorded=recorded)
@@ -94,11 +103,14 @@ class Worker:
         self.served.put_in_force(pipelines)
 
     def _station(self, pipeline: Pipeline) -> Station:
+        program: Callable[[Pipeline, Mapping[str, Lens]], Program] = HopProgram
+        if pipeline.name == SHADOW:
+            program = ShadowProgram
         return Station(
             bus=self._bus,
             worker=self.name,
             stage=pipeline.stage,
-            make=lambda: HopProgram(pipeline, LENSES),
+            make=lambda: program(pipeline, LENSES),
             clock=self._clock,
             limits=self._limits,
             watch=self._watch,
