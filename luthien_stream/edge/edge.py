@@ -53,6 +53,8 @@ CLAIM_BYTES = 32 * 1024
 BODY_TTL_MS = 3600 * 1000
 CALL_S = 3600.0
 """How long a call may take."""
+UNUSED_S = 30.0
+"""How long after a change calls may still be on their way to the stages before it."""
 NO_WORKER = "no worker answers; all policies are on_error: open"
 FLUSH_S = 5.0
 """How long the last events may take to be written when the edge stops."""
@@ -108,7 +110,7 @@ class Edge:
 
     def put_in_force(self, stages: Stages) -> None:
         """Let new calls pass these stages; those that are open keep theirs."""
-        self.plan = Plan(stages)
+        self.plan, self._changed_at = Plan(stages), time.monotonic()
         self._doors.acting = bool(stages.phases)
         self.stored.police(acting="response" in stages.phases, history=stages.needs_history)
         self.ingress.stages = self.admission.stages = stages
@@ -116,6 +118,15 @@ class Edge:
             self.outboxes.open(key)
         self.shadow.put_in_force(stages.shadow)
         self._read_inbox()
+
+    async def close_unused(self) -> None:
+        """Let go of stages that are in force no more and that no call passes."""
+        used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
+        for key in self.outboxes.stages - used - set(self.plan.stages.keys):
+            if time.monotonic() - self._changed_at > UNUSED_S:
+                await self.outboxes.close_stage(key, FLUSH_S)
+        if time.monotonic() - self._changed_at > UNUSED_S:
+            await self.shadow.close_unused(FLUSH_S)
 
     def _read_inbox(self) -> None:
         stages = self.plan.stages

@@ -44,6 +44,7 @@ class Shadow:
         self._bus, self._source = bus, f"shadow:{edge}"
         self._pipeline: Pipeline | None = None
         self._outboxes: dict[str, list[Outbox]] = {}
+        self._has_watched = False
         self._tasks: list[asyncio.Task[None]] = []
         self._copies: dict[str, Copy] = {}
         self._kept: OrderedDict[str, tuple[float, Asked]] = OrderedDict()
@@ -54,7 +55,7 @@ class Shadow:
     @property
     def active(self) -> bool:
         """A stage watches, or has."""
-        return bool(self._outboxes)
+        return self._has_watched
 
     @property
     def stages(self) -> set[str]:
@@ -74,7 +75,7 @@ class Shadow:
             return
         names = [keys.partition(pipeline.stage, number) for number in range(PARTITIONS)]
         outboxes = [Outbox(self._bus, keys.partition_stream(name), self._source, on_lost=self._lost) for name in names]
-        self._outboxes[pipeline.stage] = outboxes
+        self._outboxes[pipeline.stage], self._has_watched = outboxes, True
         self._tasks += [asyncio.create_task(outbox.run(), name="shadow outbox") for outbox in outboxes]
 
     def begin(self, call: str, asked: Asked, notes: Line, served: Iterable[str]) -> Copy | None:
@@ -129,6 +130,11 @@ class Shadow:
         """Nothing more will be heard of a copy."""
         if self._copies.pop(copy.call, None) is not None:
             self.unseen -= copy.sent - copy.seen
+
+    async def close_unused(self, deadline_s: float) -> None:
+        """Let go of earlier stages that have no copy left."""
+        for key in self._outboxes.keys() - self.stages:
+            await asyncio.gather(*(outbox.close(deadline_s) for outbox in self._outboxes.pop(key)))
 
     async def close(self, deadline_s: float) -> None:
         """Write what is queued, and end."""
