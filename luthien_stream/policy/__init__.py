@@ -10,7 +10,6 @@ from luthien_stream.policy.gate import ToolGate, gate
 from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
 from luthien_stream.policy.stream import Events
-from luthien_stream.policy.subject import subject
 from luthien_stream.policy.tail import Edit
 from luthien_stream.policy.text import TextPolicy
 from luthien_stream.policy.turns import ToolResult, Turn
@@ -52,5 +51,4 @@ __all__ = [
     "gate",
     "monitor",
     "run",
-    "subject",
 ]
