@@ -11,6 +11,7 @@ from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
 from luthien_stream.policy.sampling import Sample
 from luthien_stream.policy.stream import Events
+from luthien_stream.policy.subject import subject
 from luthien_stream.policy.tail import Edit
 from luthien_stream.policy.text import TextPolicy
 from luthien_stream.policy.turns import ToolResult, Turn
@@ -54,4 +55,5 @@ __all__ = [
     "gate",
     "monitor",
     "run",
+    "subject",
 ]

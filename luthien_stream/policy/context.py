@@ -13,7 +13,7 @@ from luthien_stream.core.digest import digest_of
 from luthien_stream.core.lens import Request
 from luthien_stream.core.program import Want
 from luthien_stream.errors import PolicyError
-from luthien_stream.events.answer import Event, ToolCall
+from luthien_stream.events.answer import Text, ToolCall
 from luthien_stream.events.log import Known, SampleRequested, VerdictKind, VerdictReached
 from luthien_stream.policy.asking import ASK_S, Approval, asked, hold
 from luthien_stream.policy.effects import AT_ONCE, perform, recorded, together
@@ -26,7 +26,7 @@ from luthien_stream.policy.judging import FORMAT, TOKENS, S, judge
 from luthien_stream.policy.preflight import is_preflight
 from luthien_stream.policy.sampling import SAMPLE_S, Said, Sample, continued, wanted
 from luthien_stream.policy.score import Score
-from luthien_stream.policy.subject import rendered
+from luthien_stream.policy.subject import subject as rendered
 from luthien_stream.policy.tokens import count_tokens
 from luthien_stream.policy.turns import Turn, turns_of
 
@@ -153,19 +153,19 @@ class Context:
         self,
         model: str,
         prompt: str,
-        subject: str | Sequence[Event],
+        subject: str | Sequence[ToolCall | Text],
         *,
         schema: type[S] = Score,  # type: ignore[assignment]
         retries: int = 1,
         timeout_s: float | None = None,
         tokens: int = TOKENS,
     ) -> S:
-        """Ask a model for an opinion on `subject`: a text, or events, which are shown behind the conversation.
+        """Ask a model for an opinion on `subject`: a text, or calls, which are shown behind the conversation.
 
         Raises `JudgeFailed` for whatever is not one JSON object of `schema`, and where no reply came; a provider that
         is overloaded or breaks off is asked again, `retries` times.
         """
-        shown = rendered(subject, self._shared.request)
+        shown = subject if isinstance(subject, str) else rendered(self.turns, subject)
         return await judge(self, model, prompt, shown, schema, retries, self._limit(timeout_s), tokens)
 
     def _asked(self) -> Request:

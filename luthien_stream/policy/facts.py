@@ -109,15 +109,15 @@ class Shared:
         """How many policies of the response chain wait for an effect."""
         self.request: Request | None = None
         """The request as the policy in hand has it; in the response phase the released one."""
-        self.given: dict[int, Request] = {}
-        """The request as it was given to a policy that changed it, by the policy's index."""
         self.draws: Draws | None = None
         self.bills: list[dict[str, Any]] = []
         """Token counts of answers that policies asked for; an `End` with one of these objects ends such an answer."""
+        self.given: dict[int, Request] = {}
+        """The request as it was given to a policy that changed it, by the policy's index."""
 
     def nested(self) -> Shared:
         """The same call, for policies that run over an answer of their own: another clock, and they wait apart."""
         other = Shared(self.place)
         other.results, other.records, other.bills = self.results, self.records, self.bills
-        other.request, other.draws, other.given = self.request, self.draws, self.given
+        other.request, other.given, other.draws = self.request, self.given, self.draws
         return other
