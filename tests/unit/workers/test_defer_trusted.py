@@ -63,4 +63,4 @@ def test_laws() -> None:
     """It holds to the laws of all policies, deferring and not."""
     for score in (0.1, 0.9):
         samples = lawful(lambda shown, score=score: score, CORPUS[0])  # type: ignore[misc]
-        laws(made("defer_trusted", judge="j", trusted="t"), CORPUS[3:], samples=samples)
+        laws(made("defer_trusted", judge="j", trusted="t"), CORPUS[4:], samples=samples)

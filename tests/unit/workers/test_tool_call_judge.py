@@ -46,7 +46,7 @@ def test_the_judge_sees_users_and_calls_only() -> None:
     judged(models, rubric="Be strict.")
     assert models.shown() == [
         {"user": "Delete the old logs."},
-        {"to_judge": [{"tool_call": {"name": "Bash", "arguments": CALL.arguments}}]},
+        {"judged": {"name": "Bash", "arguments": CALL.arguments}},
     ]
     asked = msgspec.json.decode(models.asked[0].body)
     assert asked["model"] == "judge"
@@ -94,5 +94,5 @@ def test_a_configuration_that_cannot_be_is_refused(config: dict[str, Any]) -> No
 def test_laws() -> None:
     """It holds to the laws of all policies, whatever the judge says."""
     policy = made("tool_call_judge", model="judge")
-    laws(policy, CORPUS[3:], samples=lawful(lambda shown: 0.9 if "rm -rf" in shown else 0.1, CORPUS[1]))
+    laws(policy, CORPUS[3:4], samples=lawful(lambda shown: 0.9 if "rm -rf" in shown else 0.1, CORPUS[1]))
     laws(policy, CORPUS[4:], samples=lambda requested: reply(requested, scored(7)))
