@@ -63,21 +63,20 @@ class ShellGuard(ToolGate):
     def _broken(self, run: list[Command]) -> str:
         """The first rule that is broken, and by what; empty for none."""
         for command in run:
-            said = str(command)
-            if any(fnmatchcase(said, glob) for glob in self.deny):
-                return f"deny: {said}"
+            if self.deny and any(fnmatchcase(str(command), glob) for glob in self.deny):
+                return f"deny: {command}"
             for rule in self.rules.matches(command, self.paths):
-                if self._counts(rule, said):
+                if self._counts(rule, command):
                     within = f", in {' '.join(command.via)}" if command.via else ""
-                    return f"{rule.name}: {command.program or 'redirection'} {rule.why}: {said}{within}"
+                    return f"{rule.name}: {command.program or 'redirection'} {rule.why}: {command}{within}"
             if _is_unknown(command) and _looks_deleting(command):
-                return f"unknown-deleting: {said}"
+                return f"unknown-deleting: {command}"
         return ""
 
-    def _counts(self, rule: Rule, said: str) -> bool:
+    def _counts(self, rule: Rule, command: Command) -> bool:
         if self.categories and rule.category not in self.categories:
             return False
-        return not any(fnmatchcase(rule.name, glob) or fnmatchcase(said, glob) for glob in self.allow)
+        return not any(fnmatchcase(rule.name, glob) or fnmatchcase(str(command), glob) for glob in self.allow)
 
 
 def _commands(call: ToolCall) -> Iterator[Command]:

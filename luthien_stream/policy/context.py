@@ -56,6 +56,11 @@ class Context:
         return request
 
     @property
+    def given(self) -> Request:
+        """The request as this policy was given it, in `response` too, where `request` has what became of it."""
+        return self._shared.given.get(self._me.index) or self.request
+
+    @property
     def turns(self) -> Sequence[Turn]:
         """The conversation up to what is to be answered now, oldest first; empty in a run without a request."""
         return turns_of(self._shared.request) if self._shared.request is not None else ()

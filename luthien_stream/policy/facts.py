@@ -60,7 +60,7 @@ class Identity(Struct, frozen=True):
 class Shared:
     """What all policies of one call have in common while they run."""
 
-    __slots__ = ("now", "place", "records", "request", "results", "waiting")
+    __slots__ = ("given", "now", "place", "records", "request", "results", "waiting")
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or Place()
@@ -74,3 +74,5 @@ class Shared:
         """How many policies of the response chain wait for an effect."""
         self.request: Request | None = None
         """The request as the policy in hand has it; in the response phase the released one."""
+        self.given: dict[int, Request] = {}
+        """The request as it was given to a policy that changed it, by the policy's index."""

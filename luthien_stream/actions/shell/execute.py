@@ -19,9 +19,12 @@ from luthien_stream.actions.shell.model import EMPTY, UNKNOWN, Command, Redirect
 from luthien_stream.actions.shell.outputs import output
 from luthien_stream.actions.shell.state import State, place
 
-SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "rksh", "sh.exe", "bash.exe"})
+SHELLS = frozenset(
+    {"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "rksh", "sh.exe", "bash.exe"}
+)
 CLIENTS = frozenset({"psql", "mysql", "mariadb", "sqlite3", "sqlite"})
 """Database clients that have a way to a shell."""
+MANY = "${__many}"
 OPEN = "${_}"
 """Stands in a text that is read again for what is open: a variable that nothing sets."""
 
@@ -95,7 +98,7 @@ class Executor:
         inner += [self._text(text, command, args) for text, args in self._shell_texts(command)]
         self._code(command)
         if inner and (command.program in w.PREFIXES or command.program in SHELLS or command.program == "eval"):
-            return inner[-1]
+            return Stream(inner[-1].text, (*command.stdin.sources, *inner[-1].sources, command), True)
         return output(command, self._state.files)
 
     def _fed(self, command: Command) -> Command:
@@ -127,14 +130,20 @@ class Executor:
         if program in w.RUNNERS:
             return [w.run_by(program, words)]
         if program == "socat":
-            return [self._texts.fields(t) for word in words for t in re.findall(r"(?:EXEC|SYSTEM):\"?([^,\"]+)", word.text, re.I)]
+            return [
+                self._texts.fields(t)
+                for word in words
+                for t in re.findall(r"(?:EXEC|SYSTEM):\"?([^,\"]+)", word.text, re.I)
+            ]
+        if "-m" in (texts := [word.text for word in words]) and language(program) in {"python", "pypy"}:
+            return [list(words[texts.index("-m") + 1 :])]
         return [_behind_unknown(program, words)]
 
     def _shell_texts(self, command: Command) -> list[tuple[str, Sequence[Word]]]:
         """Shell texts in the words or the input of this command, each with the arguments it is given."""
         program, words = command.program, command.arguments
         if program in SHELLS:
-            return self._of_shell(command)
+            return [(text, arguments) for text, arguments in self._of_shell(command) if text.strip()]
         texts: list[tuple[str, Sequence[Word]]] = []
         if program in w.JOINED:
             rest = w.behind(words, w.JOINED[program])
@@ -152,7 +161,11 @@ class Executor:
             texts.append((re.sub(r"(?m)^(?:\S+\s+){5}|^@\w+\s+", "", text) if program == "crontab" else text, ()))
         if program in CLIENTS:
             said = [word.text for word in words] + [command.stdin.text or ""]
-            texts += [(t, ()) for one in said for t in re.findall(r"(?:\\!|^\s*\.(?:shell|system)|^\s*system)\s+([^\n]+)", one, re.M)]
+            texts += [
+                (t, ())
+                for one in said
+                for t in re.findall(r"(?:\\!|^\s*\.(?:shell|system)|^\s*system)\s+([^\n]+)", one, re.M)
+            ]
         if program not in _NO_TEXT and not any(program in known for known in _UNDERSTOOD):
             texts += [(v.text, ()) for v in w.option_values(words, {"-c", "--command", "--cmd"}) if " " in v.text]
         return [(text, arguments) for text, arguments in texts if text.strip()]
@@ -223,7 +236,9 @@ class Executor:
         given = command.stdin.text
         for word in command.arguments:
             if re.fullmatch(r"\w+", word.text):
-                self._state.set(word.text, UNKNOWN + "\x1e" if given is None else given.strip("\n"), command.stdin.sources)
+                self._state.set(
+                    word.text, UNKNOWN + "\x1e" if given is None else given.strip("\n"), command.stdin.sources
+                )
 
     def _set(self, command: Command) -> None:
         texts = [word.text for word in command.arguments]
@@ -234,14 +249,64 @@ class Executor:
         """Its input was set to the file where the text has made it."""
 
 
-_NO_TEXT = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "gcc", "g++", "cc", "clang", "head", "tail", "wc", "cut", "git", "echo", "printf", "test", "stat", "rm", "cp", "commit"})
+_NO_TEXT = frozenset(
+    {
+        "grep",
+        "egrep",
+        "fgrep",
+        "rg",
+        "ag",
+        "gcc",
+        "g++",
+        "cc",
+        "clang",
+        "head",
+        "tail",
+        "wc",
+        "cut",
+        "git",
+        "echo",
+        "printf",
+        "test",
+        "stat",
+        "rm",
+        "cp",
+        "commit",
+    }
+)
 """Programs whose `-c` is no command."""
 
 
 _UNDERSTOOD = (w.TEXTS, w.PREFIXES, w.RUNNERS, INTERPRETERS, CLIENTS, {"xargs", "find", "socat"})
 
 
-_TALKING = _NO_TEXT | {"man", "which", "whereis", "type", "help", "tldr", "apropos", "cat", "ls", "apt", "apt-get", "brew", "alias", "complete", "touch", "mkdir", "npm", "docker", "podman", "kubectl", "svn", "hg", "aws", "gsutil", "conda"}
+_TALKING = _NO_TEXT | {
+    "man",
+    "which",
+    "whereis",
+    "type",
+    "help",
+    "tldr",
+    "apropos",
+    "cat",
+    "ls",
+    "apt",
+    "apt-get",
+    "brew",
+    "alias",
+    "complete",
+    "touch",
+    "mkdir",
+    "npm",
+    "docker",
+    "podman",
+    "kubectl",
+    "svn",
+    "hg",
+    "aws",
+    "gsutil",
+    "conda",
+}
 
 
 def _behind_unknown(program: str, words: Sequence[Word]) -> list[Word]:
@@ -251,7 +316,9 @@ def _behind_unknown(program: str, words: Sequence[Word]) -> list[Word]:
     for at, word in enumerate(words[:-1]):
         after = words[at + 1].text
         name = word.text.rpartition("/")[2]
-        if (name == "rm" and re.fullmatch(r"-\w*[rRf]\w*|--recursive|--force", after)) or (name in SHELLS and re.fullmatch(r"-\w*c", after)):
+        if (name == "rm" and re.fullmatch(r"-\w*[rRf]\w*|--recursive|--force", after)) or (
+            name in SHELLS and re.fullmatch(r"-\w*c", after)
+        ):
             return list(words[at:])
     return []
 
@@ -268,7 +335,11 @@ def _is_entering(program: str, words: Sequence[Word]) -> bool:
 
 def _of_git(words: Sequence[Word]) -> list[str]:
     """Shell texts in git's words: aliases, pagers and editors set by `-c`, `submodule foreach`, filters."""
-    texts = [word.text.partition("=")[2] for word in words if re.match(r"(?:alias\.|core\.|pager|.*editor|.*command)[^=]*=", word.text, re.I)]
+    texts = [
+        word.text.partition("=")[2]
+        for word in words
+        if re.match(r"(?:alias\.|core\.|pager|.*editor|.*command)[^=]*=", word.text, re.I)
+    ]
     found = [text.removeprefix("!") for text in texts if text.startswith("!") or " " in text]
     plain = [word.text for word in words if not word.text.startswith("-")]
     if plain[:2] == ["submodule", "foreach"]:
@@ -281,15 +352,20 @@ def _of_git(words: Sequence[Word]) -> list[str]:
 def _generated(stdin: Stream) -> str:
     """The text that a shell reads: as it is, or what `awk`, `sed` or `xargs echo` would make of lines not known."""
     if stdin.text is not None:
-        return stdin.text
+        listed = any(source.program.endswith(("awk", "sed", "xargs")) for source in stdin.sources)
+        return stdin.text.replace(UNKNOWN, MANY) if listed else stdin.text
     for source in reversed(stdin.sources):
         texts = [word.text for word in source.arguments]
         if source.program.endswith("awk") and texts:
-            made = printed(texts[-1] if "print" in texts[-1] else texts[0])
-            return "\n".join(re.findall(r"'([^']*)'", made)[1:])
+            code = next((text for text in texts if "print" in text), "")
+            return "\n".join(re.findall(r"'([^']*)'", printed(code))[1:]).replace(UNKNOWN, MANY)
         if source.program in {"sed", "gsed"}:
-            made = [found[2] for text in texts for found in re.findall(r"s(.)((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1", text)]
-            return "\n".join(re.sub(r"\\\d|(?<!\\)&", UNKNOWN, one) for one in made)
+            made = [
+                found[2]
+                for text in texts
+                for found in re.findall(r"s(.)((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1", text)
+            ]
+            return "\n".join(re.sub(r"\\\d|(?<!\\)&", MANY, one) + " " + MANY for one in made)
         if source.program in {"echo", "printf"}:
             return " ".join(texts)
     return ""

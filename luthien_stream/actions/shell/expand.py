@@ -63,10 +63,7 @@ class Expander:
             return "".join(self.piece(child, quoted) for child in node.named_children)
         if node.named_child_count and kind != "word":
             self.descend(node)
-        return f.in_quotes(text_of(node)) if quoted else self._bare(text_of(node))
-
-    def _bare(self, raw: str) -> str:
-        return f.bare(re.sub(r"^~(?=/|$)", "~", raw))
+        return f.in_quotes(text_of(node)) if quoted else f.bare(text_of(node))
 
     def descend(self, node: Node) -> None:
         """Read every substitution below a node whose own value nobody needs."""
@@ -112,7 +109,9 @@ class Expander:
         if not raw.startswith("${"):
             return lead + self._marked(self._get(raw[1:]), quoted)
         found = _EXPANSION.match(raw)
-        nested = [child for child in node.named_children if child.type not in {"variable_name", "special_variable_name"}]
+        nested = [
+            child for child in node.named_children if child.type not in {"variable_name", "special_variable_name"}
+        ]
         inner = [self.piece(child, True) for child in nested if child.type != "subscript"]
         if found is None:
             return UNKNOWN

@@ -11,6 +11,7 @@ OPEN, COMMA, CLOSE = "\x02", "\x03", "\x04"
 MARKS = frozenset((SPLIT, GLOB, MANY, QUOTED, OPEN, COMMA, CLOSE, UNKNOWN))
 """Characters that are ours within a word: taken out of the text before it is read."""
 _BRACES = str.maketrans({"{": OPEN, ",": COMMA, "}": CLOSE})
+_SPECIAL = re.compile(r"[\\*?\[{},]")
 _PLAIN = str.maketrans({OPEN: "{", COMMA: ",", CLOSE: "}", GLOB: None, MANY: None, QUOTED: None})
 _GROUP = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*(?:{COMMA}|\\.\\.)[^{OPEN}{CLOSE}]*){CLOSE}")
 _ANSI = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|0?([0-7]{1,3})|c(.)|(.))", re.S)
@@ -26,6 +27,8 @@ def cleaned(text: str) -> str:
 
 def bare(raw: str) -> str:
     """Unquoted text: backslashes resolved, globs and braces marked."""
+    if _SPECIAL.search(raw) is None:
+        return raw
     out: list[str] = []
     characters = iter(raw)
     for c in characters:
@@ -62,11 +65,15 @@ def ansi(text: str) -> str:
 
 def in_quotes(raw: str) -> str:
     """Text within double quotes: the few backslashes that mean something there."""
+    if "\\" not in raw:
+        return raw
     return re.sub(r"\\([$`\"\\\n])", lambda found: "" if found[1] == "\n" else found[1], raw)
 
 
 def fields(marked: str) -> list[Word]:
     """The words that a program is given for one word of the text."""
+    if marked.isprintable():  # our marks are control characters
+        return [Word(marked)] if marked else []
     words: list[Word] = []
     for part in marked.split(SPLIT):
         for one in _braces(part) if OPEN in part else (part,):
@@ -91,8 +98,6 @@ def _braces(marked: str) -> list[str]:
     made = [marked[: found.start()] + option + marked[found.end() :] for option in options[:MOST_FIELDS]]
     rest = [_braces(one) for one in made] if len(made) < MOST_FIELDS else [[one] for one in made]
     return [one for several in rest for one in several][:MOST_FIELDS]
-
-
 
 
 _ROUGH = re.compile(r"\\((?s:.))|'([^']*)'?|\"((?:\\(?s:.)|[^\"\\])*)\"?|([ \t\n]+)|([^\\'\" \t\n]+)", re.S)

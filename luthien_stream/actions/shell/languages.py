@@ -58,28 +58,43 @@ SCREEN = frozenset({"vim", "vi", "nvim", "ex", "view", "ed", "gdb", "lldb"})
 _STRING = r"""(?:[rbfuRBFU]{0,2})(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`)"""
 _LITERAL = re.compile(_STRING, re.S)
 _RUN = re.compile(
-    r"(?<![\w$])(?:system|popen[23]?|exec(?:Sync|File|FileSync|[lv]p?e?)?|spawn(?:Sync|[lv]p?e?)?|run|call|check_call|check_output|Popen"
+    r"(?<![\w$])(?:system|os\.execute|popen[23]?|exec(?:Sync|File|FileSync|[lv]p?e?)?|spawn(?:Sync|[lv]p?e?)?|run|call|check_call|check_output|Popen"
     r"|getoutput|getstatusoutput|create_subprocess_(?:shell|exec)|shell_exec|passthru|proc_open|pcntl_exec|capture[23]e?|pipeline"
     r"|shell|do\s+shell\s+script|qx|sh|cmd|command|execSync|\$)(?:\s*\(\s*|\s+|\s*(?=['\"`{]))(?:\w+\s*=\s*)?(?=[\[\"'`rbfRBF{])"
 )
 _QX = re.compile(r"(?<![\w$])(?:qx|%x|system\s+q{1,2}|exec\s+q{1,2})\s*([{(\[/|!])(.*?)[})\]/|!]", re.S)
 _DELETE = re.compile(
     r"(?<![\w$])(?P<tree>rmtree|rm_rf?|rm_r|remove_tree|remove_dir_all|remove_entry_secure|rmSync|rmdirSync|removeSync|emptyDirSync|rimraf(?:\.sync)?"
-    r"|(?:fs|fsp|promises|FileUtils)\.rm(?=\s*\()|deltree|RemoveAll|delete_tree)\s*\(?\s*(?=[\[\"'`\w/$@.*(])"
-    r"|(?<![\w$])(?P<one>unlink(?:Sync|_file)?|os\.remove|os\.unlink|os\.removedirs|File\.delete|FileUtils\.rm|remove_file|delete_file)\s*\(?\s*(?=[\[\"'`\w/$@.*(]|\Z)"
+    r"|(?:fs|fsp|promises|FileUtils)\.rm(?!_)(?=\s*\()|deltree|RemoveAll|delete_tree)\s*\(?\s*(?=[\[\"'`\w/$@.*(])"
+    r"|(?<![\w$])(?P<one>unlink(?:Sync|_file)?|os\.remove|os\.unlink|os\.removedirs|File\.delete|FileUtils\.rm(?!_)|remove_file|delete_file)\s*\(?\s*(?=[\[\"'`\w/$@.*(]|\Z)"
 )
 _PATH_DELETE = re.compile(rf"Path\(\s*({_STRING}|[^()]*)\s*\)\.(?:unlink|rmdir)\(", re.S)
-_EXECUTE = re.compile(rf"(?:\.|\b)(?:execute|executescript|query|exec_driver_sql|do)\s*\(\s*(?:text\(\s*)?({_STRING})", re.S)
-_OPEN = re.compile(rf"\bopen\s*\(\s*({_STRING})\s*,\s*['\"][wax]|\b(?:writeFileSync|writeFile|file_put_contents|File\.write)\s*\(\s*({_STRING})", re.S)
+_EXECUTE = re.compile(
+    rf"(?:\.|\b)(?:execute|executescript|query|exec_driver_sql|do)\s*\(\s*(?:text\(\s*)?({_STRING})", re.S
+)
+_OPEN = re.compile(
+    rf"\bopen\s*\(\s*({_STRING})\s*,\s*['\"][wax]|\b(?:writeFileSync|writeFile|file_put_contents|File\.write)\s*\(\s*({_STRING})",
+    re.S,
+)
 _TRUNCATED = re.compile(rf"\b(?:truncate|truncateSync)\s*\(\s*({_STRING})", re.S)
-_DECODED = re.compile(rf"(?:b64decode|base64_decode|decode64|atob|Buffer\.from|fromhex|unhexlify|hex2bin|decode_base64)\s*\(\s*({_STRING})", re.S)
+_DECODED = re.compile(
+    rf"(?:b64decode|base64_decode|decode64|atob|Buffer\.from|fromhex|unhexlify|hex2bin|decode_base64)\s*\(\s*({_STRING})",
+    re.S,
+)
 _MANY = re.compile(r"\b(?:for|while|foreach|map|each|glob|walk|listdir|scandir|readdir\w*|forEach)\b|<\*|\*\.")
-_CHARACTERS = re.compile(r"(?:chr|String\.fromCharCode|pack)\s*\(\s*((?:0x[0-9a-fA-F]+|\d+)(?:\s*,\s*(?:0x[0-9a-fA-F]+|\d+))*)\s*\)")
+_CHARACTERS = re.compile(
+    r"(?:chr|String\.fromCharCode|pack)\s*\(\s*((?:0x[0-9a-fA-F]+|\d+)(?:\s*,\s*(?:0x[0-9a-fA-F]+|\d+))*)\s*\)"
+)
 _JOIN = re.compile(r"(['\"])\s*(?:\+|\.\.?|\n)\s*\1")
 _SOCKET = re.compile(r"socket", re.I)
 _DUPLICATED = re.compile(r"dup2|pty\.spawn|/bin/(?:ba|z|da)?sh|cmd\.exe|>&\d?S|\bexec\b")
-_FETCHED = re.compile(r"urlopen|urllib|requests\.get|https?\.get|fetch\s*\(|LWP|open-uri|URI\.open|file_get_contents\s*\(\s*['\"]http|curl", re.I)
-_EVALUATED = re.compile(r"(?<![\w.])(?:exec|eval|Function|instance_eval|loadstring|load|compile|assert)\s*\(?|\bnew Function")
+_FETCHED = re.compile(
+    r"urlopen|urllib|requests\.get|https?\.get|fetch\s*\(|LWP|open-uri|URI\.open|file_get_contents\s*\(\s*['\"]http|curl",
+    re.I,
+)
+_EVALUATED = re.compile(
+    r"(?<![\w.])(?:exec|eval|Function|instance_eval|loadstring|load|compile|assert)\s*\(?|\bnew Function"
+)
 
 Found = str | list[Word] | Redirect
 """A shell text, the words of a command, or a redirection."""

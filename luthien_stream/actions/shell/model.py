@@ -77,5 +77,3 @@ class Command(Struct, frozen=True):
     def __str__(self) -> str:
         text = " ".join(word.text for word in self.words)
         return "".join(c if c.isprintable() else "?" for c in text.replace(UNKNOWN, "…")[:200])
-
-

@@ -10,7 +10,9 @@ from luthien_stream.actions.shell.languages import decode, printed
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream
 from luthien_stream.actions.shell.state import place
 
-PASSING = frozenset({"cat", "tee", "head", "tail", "sort", "uniq", "sponge", "pv", "buffer", "nl", "stdbuf", "dos2unix"})
+PASSING = frozenset(
+    {"cat", "tee", "head", "tail", "sort", "uniq", "sponge", "pv", "buffer", "nl", "stdbuf", "dos2unix"}
+)
 """Programs through which a text passes nearly unchanged."""
 
 
@@ -121,8 +123,18 @@ def _translated(letters: str, operands: Sequence[str], text: str) -> str | None:
 
 def _set(text: str) -> str:
     """The characters of a set of `tr`."""
-    named = text.replace("[:upper:]", "A-Z").replace("[:lower:]", "a-z").replace("[:space:]", " \t\n").replace("[:digit:]", "0-9")
-    return re.sub(r"(.)-(.)", lambda f: "".join(map(chr, range(ord(f[1]), min(ord(f[2]) + 1, ord(f[1]) + 256)))), _resolved(named), flags=re.S)
+    named = (
+        text.replace("[:upper:]", "A-Z")
+        .replace("[:lower:]", "a-z")
+        .replace("[:space:]", " \t\n")
+        .replace("[:digit:]", "0-9")
+    )
+    return re.sub(
+        r"(.)-(.)",
+        lambda f: "".join(map(chr, range(ord(f[1]), min(ord(f[2]) + 1, ord(f[1]) + 256)))),
+        _resolved(named),
+        flags=re.S,
+    )
 
 
 def _substituted(scripts: Sequence[str], text: str) -> str | None:

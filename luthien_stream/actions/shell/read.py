@@ -98,7 +98,10 @@ class Reader:
         children = [child for child in _flat(node) if child.type != "comment"]
         if redirects and (not children or node.type != "list"):
             self.executor.emit(Command((), tuple(redirects), stdin, self._via))
-        out = [self.run(child, stdin, redirects if node.type == "list" and child is children[-1] else ()) for child in children]
+        out = [
+            self.run(child, stdin, redirects if node.type == "list" and child is children[-1] else ())
+            for child in children
+        ]
         return joined(out)
 
     def fields(self, text: str) -> list[Word]:
@@ -241,7 +244,11 @@ class Reader:
     def _for(self, node: Node, stdin: Stream, redirects: Sequence[Redirect]) -> Stream:
         name = node.child_by_field_name("variable")
         body = node.child_by_field_name("body")
-        values = [f.GLOB + w.text if w.many else w.text for n in node.children_by_field_name("value") for w in self._expander.fields(n)]
+        values = [
+            f.GLOB + w.text if w.many else w.text
+            for n in node.children_by_field_name("value")
+            for w in self._expander.fields(n)
+        ]
         out = []
         for value in values[:LOOP_VALUES] or [f.MANY + UNKNOWN]:
             if name is not None:
@@ -285,5 +292,3 @@ def joined(streams: Sequence[Stream]) -> Stream:
     texts = [stream.text for stream in streams]
     text = None if any(one is None for one in texts) else "".join(one or "" for one in texts)
     return Stream(text, tuple(source for stream in streams for source in stream.sources), any(s.data for s in streams))
-
-

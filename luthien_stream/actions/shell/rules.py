@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import cached_property
 
 from msgspec import Struct, field
@@ -18,6 +18,7 @@ from luthien_stream.actions.shell.model import UNKNOWN, Command, Word
 from luthien_stream.actions.shell.targets import classes
 
 SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh"})
+_VALUES = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.S)
 EVALUATING = SHELLS | {"eval", "source", "."}
 
 
@@ -27,7 +28,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     `program`: globs, separated by spaces. `words`: an expression that is searched for in the operands joined by spaces.
     `flags`: of each entry one of the alternatives. `unless`: flags that make the command harmless. `targets`: of the
     operands one that is in all classes of one entry, `!` for not. `text`: an expression searched for in arguments and
-    input. `code_from`: globs of programs whose output the command runs as code.
+    input; `statement` the same, quoted values and comments of SQL left out. `code_from`: globs of programs whose output
+    the command runs as code; `fed_by`: of programs whose output it reads.
     """
 
     name: str
@@ -39,10 +41,12 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     unless: str = ""
     targets: tuple[str, ...] = ()
     text: str = ""
+    statement: str = ""
     code_from: str = ""
+    fed_by: str = ""
 
     def __post_init__(self) -> None:
-        for expression in (self.words, self.text):
+        for expression in (self.words, self.text, self.statement):
             try:
                 re.compile(expression)
             except re.error as error:
@@ -52,6 +56,14 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def programs(self) -> tuple[str, ...]:
         """The globs of `program`."""
         return tuple(self.program.split())
+
+    @cached_property
+    def _named(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(translate, self.programs)) or "")
+
+    def is_about(self, program: str) -> bool:
+        """True if the rule is about that program."""
+        return self._named.match(program) is not None
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -109,19 +121,25 @@ class View:
 
     def breaks(self, rule: Rule, name: str) -> bool:
         """True if all that the rule asks for holds."""
-        if rule.programs and not any(fnmatchcase(name, glob) for glob in rule.programs):
+        if not rule.is_about(name):
+            return False
+        if rule.code_from and not self._runs(rule.code_from.split()):
             return False
         if rule.words and not re.search(rule.words, self._joined):
             return False
-        if any(not self._has(flags) for flags in rule.flags):
-            return False
-        if self._has("--help --version") or (rule.unless and self._has(rule.unless)):
-            return False
-        if rule.targets and not any(self._is_target(word, rule.targets) for word in self._operands):
-            return False
         if rule.text and not self._says(rule.text):
             return False
-        return not rule.code_from or self._runs(rule.code_from.split())
+        if rule.statement and not self._says(rule.statement, _VALUES):
+            return False
+        if rule.fed_by and not any(_any_of(s.program, rule.fed_by.split()) for s in self._command.stdin.sources):
+            return False
+        if any(not self._has(flags) for flags in rule.flags):
+            return False
+        if self._options and (self._has("--help") or (rule.unless and self._has(rule.unless))):
+            return False
+        if self._options == ["--version"] and not self._operands:
+            return False
+        return not rule.targets or any(self._is_target(word, rule.targets) for word in self._operands)
 
     def _has(self, flags: str) -> bool:
         return any(_is_flag(given, flag) for flag in flags.split() for given in self._options)
@@ -131,29 +149,40 @@ class View:
         value = word.text.partition("=")[2]
         if value:
             found |= classes(Word(value, word.many), self._free)
-        return any(all((name.lstrip("!") in found) != name.startswith("!") for name in one.split("&")) for one in wanted)
+        return any(
+            all((name.lstrip("!") in found) != name.startswith("!") for name in one.split("&")) for one in wanted
+        )
 
-    def _says(self, expression: str) -> bool:
+    def _says(self, expression: str, without: re.Pattern[str] | None = None) -> bool:
         texts = [word.text for word in self._command.arguments] + [self._command.stdin.text or ""]
-        return any(re.search(expression, text[:65_536]) for text in texts)
+        texts = texts if without is None else [without.sub("''", text) for text in texts]
+        return any(re.search(expression, text) for text in texts)
 
     def _runs(self, programs: Sequence[str]) -> bool:
         """True if the output of one of those programs is run as code."""
         command = self._command
+        if not command.stdin.sources and not command.substituted:
+            return False
         program = language(command.program)
         if any(_any_of(source.program, programs) for source in command.substituted) and self._evaluates(program):
             return True
         reads = (program in SHELLS and not self._operands_of_shell()) or program in {"source", "."}
         if program in INTERPRETERS:
             reads = code_in(program, command.arguments)[1] == "-"
-        return reads and command.stdin.text is None and any(_any_of(s.program, programs) for s in command.stdin.sources)
+        open_ = command.stdin.text is None or UNKNOWN in command.stdin.text
+        return reads and open_ and any(_any_of(s.program, programs) for s in command.stdin.sources)
 
     def _evaluates(self, program: str) -> bool:
         text = any(UNKNOWN in word.text for word in self._command.arguments)
-        return text and (program in {"eval"} or (program in EVALUATING or program in INTERPRETERS) and self._has("-c -e -r --eval -ec -lc"))
+        return text and (
+            program in {"eval"}
+            or ((program in EVALUATING or program in INTERPRETERS) and self._has("-c -e -r --eval -ec -lc"))
+        )
 
     def _operands_of_shell(self) -> bool:
-        return self._has("-c") or (bool(self._operands) and not self._has("-s") and self._operands[0].text not in {"-", "/dev/stdin"})
+        return self._has("-c") or (
+            bool(self._operands) and not self._has("-s") and self._operands[0].text not in {"-", "/dev/stdin"}
+        )
 
 
 def _any_of(program: str, globs: Sequence[str]) -> bool:
@@ -172,7 +201,11 @@ def _is_flag(given: str, flag: str) -> bool:
         return len(name) > 4 and name.startswith("--") and wanted.startswith(name)
     if len(flag) == 2:
         return re.fullmatch(r"-[A-Za-z0-9]{1,7}", given) is not None and flag[1] in given
-    return given.startswith("-") and (given.lstrip("-").partition("=")[0] == flag.lstrip("-")) and not given.endswith("=false")
+    return (
+        given.startswith("-")
+        and (given.lstrip("-").partition("=")[0] == flag.lstrip("-"))
+        and not given.endswith("=false")
+    )
 
 
 def _forms(command: Command, programs: frozenset[str]) -> Iterator[Command]:
@@ -201,4 +234,3 @@ def _is_silent(command: Command) -> bool:
         or texts in (["cat", "/dev/null"], ["echo", "-n"], ["echo", "-n", ""], ["printf", ""], ["cp", "/dev/null"])
         or (texts == ["cat"] and any(r.target.text == "/dev/null" for r in command.redirects))
     )
-

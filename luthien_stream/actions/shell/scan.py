@@ -62,9 +62,12 @@ _COMMAND = re.compile(
 )
 _QUOTED = re.compile(r"(?P<skip>\\(?s:.))|(?P<open>\$\(\(|\$\(|\$\{|`)|(?P<close>\")|(?P<plain>[^\\$`\"]+|.)", re.S)
 _BRACES = re.compile(
-    r"(?P<skip>\\(?s:.)|\$'(?:\\(?s:.)|[^'\\])*')|(?P<open>\$\(\(|\$\(|\$\{|\"|`)|(?P<close>\})|(?P<plain>[^\\$`\"}]+|.)", re.S
+    r"(?P<skip>\\(?s:.)|\$'(?:\\(?s:.)|[^'\\])*')|(?P<open>\$\(\(|\$\(|\$\{|\"|`)|(?P<close>\})|(?P<plain>[^\\$`\"}]+|.)",
+    re.S,
 )
-_ARITHMETIC = re.compile(r"(?P<skip>\\(?s:.))|(?P<open>\$\(\(|\$\(|\$\{|\(|`)|(?P<close>\))|(?P<plain>[^\\$()`]+|.)", re.S)
+_ARITHMETIC = re.compile(
+    r"(?P<skip>\\(?s:.))|(?P<open>\$\(\(|\$\(|\$\{|\(|`)|(?P<close>\))|(?P<plain>[^\\$()`]+|.)", re.S
+)
 _MODES = {'"': _QUOTED, "${": _BRACES, "((": _ARITHMETIC, "$((": _ARITHMETIC, "a(": _ARITHMETIC}
 
 

@@ -31,6 +31,7 @@ VARIABLES = {
     "0": "bash",
     "-": "",
     "RANDOM": "1",
+    "__many": "\x1e\ufffc",
 }
 """Values that hold well enough wherever the text runs. `$@` is empty until a function or `sh -c` sets it."""
 

@@ -17,7 +17,7 @@ from luthien_stream.actions.own import is_own
 from luthien_stream.actions.shell.model import UNKNOWN, Word
 
 FREE = (
-    "node_modules", "dist", "build", "target", "out", "bin/Debug", "obj", "__pycache__", ".venv", "venv", 
+    "node_modules", "dist", "build", "target", "out", "bin/Debug", "obj", "__pycache__", ".venv", "venv",
     ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox", ".cache", ".eggs", "*.egg-info", "htmlcov", "coverage", ".coverage",
     ".coverage.*", ".nyc_output", ".next", ".nuxt", ".turbo", ".parcel-cache", ".svelte-kit", ".angular", ".gradle", ".output",
     "cmake-build-*", "CMakeFiles", "CMakeCache.txt", "_build", "*.pyc", "*.pyo", "*.o", "*.a", "*.so", "*.obj", "*.class", "*.whl",
@@ -46,12 +46,8 @@ _KEPT = re.compile(r"(?:^|/)(?:\.git|\.svn|\.hg)(?:/(?!index\.lock$|hooks/.*\.sa
 
 def classes(word: Word, free: Sequence[str] = ()) -> frozenset[str]:
     """The classes that a word is in; `free` are further globs of what has nothing to lose."""
-    found = set(_classes(normal(word.text), tuple(free)))
-    if word.many:
-        found.add("many")
-    if found & {"root", "vital", "device", "history", "own"}:
-        found.discard("free")
-    return frozenset(found)
+    found = _classes(word.text, tuple(free))
+    return found | {"many"} if word.many else found
 
 
 def normal(path: str) -> str:
@@ -68,6 +64,7 @@ def normal(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _classes(path: str, free: tuple[str, ...]) -> frozenset[str]:
+    path = normal(path)
     found = set()
     if UNKNOWN in path:
         found.add("open")
@@ -84,10 +81,20 @@ def _classes(path: str, free: tuple[str, ...]) -> frozenset[str]:
         found.add("free")
     if "system" in found and TEMPORARY.search(path):
         found.discard("system")
+    if found & {"root", "vital", "device", "history", "own"}:
+        found.discard("free")
     return frozenset(found)
 
 
-_PATTERNS = {"root": _ROOT, "system": _SYSTEM, "vital": _VITAL, "device": _DEVICE, "sink": _SINK, "history": _KEPT, "home": _HOME}
+_PATTERNS = {
+    "root": _ROOT,
+    "system": _SYSTEM,
+    "vital": _VITAL,
+    "device": _DEVICE,
+    "sink": _SINK,
+    "history": _KEPT,
+    "home": _HOME,
+}
 
 
 def _is_free(path: str, free: Sequence[str]) -> bool:

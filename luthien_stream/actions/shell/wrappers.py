@@ -5,6 +5,7 @@ Options are given as the programs have them; `values` are those that take the ne
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -127,11 +128,54 @@ RUNNERS: dict[str, tuple[str, ...]] = {
     "k3s": ("kubectl",),
 }
 """`docker exec [options] NAME COMMAND`: the command stands behind `--`, else behind the options and the names below."""
-NAMES_FIRST = {"docker", "podman", "nerdctl", "docker-compose", "kubectl", "oc", "lxc", "multipass", "direnv", "aws-vault", "chamber"}
+NAMES_FIRST = {
+    "docker",
+    "podman",
+    "nerdctl",
+    "docker-compose",
+    "kubectl",
+    "oc",
+    "lxc",
+    "multipass",
+    "direnv",
+    "aws-vault",
+    "chamber",
+}
 """Runners that take a name (container, pod, profile) before the command."""
 SWITCHES = frozenset(
-    "-i -t -d -it -ti -dit -itd -T -P -q -v --rm --privileged --init --tty --interactive --detach --read-only --quiet --stdin"
-    " --no-capture-output --no-deps --no-TTY --isolated --frozen --locked --no-sync --yes -y --no-healthcheck --all-extras".split()
+    [
+        "-i",
+        "-t",
+        "-d",
+        "-it",
+        "-ti",
+        "-dit",
+        "-itd",
+        "-T",
+        "-P",
+        "-q",
+        "-v",
+        "--rm",
+        "--privileged",
+        "--init",
+        "--tty",
+        "--interactive",
+        "--detach",
+        "--read-only",
+        "--quiet",
+        "--stdin",
+        "--no-capture-output",
+        "--no-deps",
+        "--no-TTY",
+        "--isolated",
+        "--frozen",
+        "--locked",
+        "--no-sync",
+        "--yes",
+        "-y",
+        "--no-healthcheck",
+        "--all-extras",
+    ]
 )
 """Options of runners that take no value; of all others the next word is skipped unless `=` is in them."""
 
@@ -180,7 +224,9 @@ JOINED: dict[str, Prefix] = {
     "rsh": Prefix("-l", skip=1),
     "remsh": Prefix("-l", skip=1),
     "mosh": Prefix("-p --ssh", skip=1),
-    "parallel": Prefix("-j --jobs -a --arg-file -n -N -L -S --sshlogin --results --joblog --timeout --delay --colsep -d -I"),
+    "parallel": Prefix(
+        "-j --jobs -a --arg-file -n -N -L -S --sshlogin --results --joblog --timeout --delay --colsep -d -I"
+    ),
     "hyperfine": Prefix("-w -r -m -M -p -c -n -L --warmup --runs --prepare --cleanup --export-json --export-markdown"),
     "concurrently": Prefix("-n -c --names"),
 }
@@ -210,7 +256,7 @@ def takes_next(option: str, values: set[str]) -> bool:
     """True if the option's value is the next word."""
     if option in values:
         return True
-    return not option.startswith("--") and len(option) > 2 and f"-{option[-1]}" in values and f"-{option[1]}" not in values
+    return re.match(r"-[^-].", option) is not None and f"-{option[-1]}" in values and f"-{option[1]}" not in values
 
 
 def option_values(words: Sequence[Word], options: set[str]) -> Iterator[Word]:
@@ -260,7 +306,9 @@ def _past_options(words: Sequence[Word]) -> list[Word]:
 
 def xargs(words: Sequence[Word]) -> list[Word]:
     """The command that `xargs` runs, with one word that stands for all of its input."""
-    rest = behind(words, Prefix("-I -n -P -L -d -a -E -s -i --max-args --max-procs --delimiter --arg-file --replace --max-lines"))
+    rest = behind(
+        words, Prefix("-I -n -P -L -d -a -E -s -i --max-args --max-procs --delimiter --arg-file --replace --max-lines")
+    )
     marks = [word.text for word in option_values(words, {"-I", "--replace"})]
     marks += [word.text[2:] for word in words if word.text.startswith("-I") and len(word.text) > 2]
     return filled(rest, marks or (["{}"] if any(word.text in {"-i", "--replace"} for word in words) else []))
@@ -283,14 +331,21 @@ def is_name_test(word: str) -> bool:
 def found_by(words: Sequence[Word]) -> list[Word]:
     """What `find` finds, one word for each root and name: `./…/*.pyc`."""
     texts = [word.text for word in words]
-    first = next((at for at, text in enumerate(texts) if text.startswith(("-", "(", "!")) and text not in {"-H", "-L", "-P"}), len(texts))
+    first = next(
+        (at for at, text in enumerate(texts) if text.startswith(("-", "(", "!")) and text not in {"-H", "-L", "-P"}),
+        len(texts),
+    )
     roots = [text for text in texts[:first] if not text.startswith("-")] or ["."]
     names = [
         texts[at + 1]
         for at, text in enumerate(texts[:-1])
         if is_name_test(text) and (at == 0 or texts[at - 1] not in {"!", "-not"})
     ]
-    return [Word(f"{root.rstrip('/')}/{UNKNOWN}/{name.lstrip('*/') if '/' in name else name}", True) for root in roots for name in names or [UNKNOWN]]
+    return [
+        Word(f"{root.rstrip('/')}/{UNKNOWN}/{name.lstrip('*/') if '/' in name else name}", True)
+        for root in roots
+        for name in names or [UNKNOWN]
+    ]
 
 
 def executed_by_find(words: Sequence[Word]) -> Iterator[list[Word]]:
@@ -304,4 +359,5 @@ def executed_by_find(words: Sequence[Word]) -> Iterator[list[Word]]:
         elif text == "-delete":
             yield [Word("rm"), Word("-r"), *found]
         elif text in {"-x", "-X", "--exec", "--exec-batch"}:
-            yield filled(words[at + 1 :], ["{}"])
+            rest = words[at + 1 :]
+            yield filled(rest, ["{}"] if any("{}" in word.text for word in rest) else [])
