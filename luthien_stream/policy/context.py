@@ -25,6 +25,7 @@ from luthien_stream.policy.facts import Shared as Shared
 from luthien_stream.policy.folding import Session
 from luthien_stream.policy.judging import FORMAT, TOKENS, S, judge
 from luthien_stream.policy.keeping import Kv
+from luthien_stream.policy.matching import fits
 from luthien_stream.policy.preflight import is_preflight
 from luthien_stream.policy.sampling import SAMPLE_S, Said, Sample, continued, wanted
 from luthien_stream.policy.score import Score
@@ -74,6 +75,10 @@ class Context:
     def kv(self) -> Kv:
         """What this policy keeps beyond calls and sessions."""
         return Kv(self._me.name, self._effect)
+
+    def concerns(self, tool: str) -> bool:
+        """Say whether the policy is for this tool, as its `match` says."""
+        return fits(self._me.tools, tool)
 
     @property
     def request(self) -> Request:

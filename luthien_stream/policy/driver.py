@@ -65,7 +65,7 @@ class Driver:
     )
 
     def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down, prefix: str = "") -> None:
-        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s, prefix)
+        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s, bound.match.tool, prefix)
         self._bound, self._call, self._shared, self._down = bound, call.id, shared, down
         self._watch = Watch(bound)
         self._ctx = Context(call, me, shared, self._note, self._watch.said)

@@ -50,6 +50,7 @@ class PolicyProgram:
         "_lenses",
         "_opening",
         "_out",
+        "_phases",
         "_pipeline",
         "_request",
         "_response",
@@ -62,6 +63,8 @@ class PolicyProgram:
         if stage and stage != pipeline.stage:
             raise PolicyError(f"This worker has the pipeline {pipeline.stage}; the call belongs to {stage}")
         self._pipeline, self._lenses = pipeline, lenses
+        self._phases = pipeline.phases
+        """What the call goes through here, for the sake of other stages too."""
         self._call = CallFacts()
         self._shared = Shared()
         self._lens: Lens | None = None
@@ -139,6 +142,8 @@ class PolicyProgram:
                 response.chunk(event)
             elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
                 response.end(event)
+            else:
+                response.note(event)
             if response.over:
                 self._close()
         elif isinstance(event, RequestReceived):
@@ -147,6 +152,8 @@ class PolicyProgram:
             self._begin(event)
         elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
             self._end(final(event))
+        else:
+            self._out.append(event)
 
     def _go_on(self) -> None:
         """An effect has its result."""
@@ -173,6 +180,10 @@ class PolicyProgram:
         except ClientError as error:
             self._fail("bad_request", str(error))
             return
+        place = event.slip.place(self._pipeline.stage)
+        if place >= 0:
+            self._phases = event.slip.hops[place].phases
+        self._pipeline = self._pipeline.narrowed(self._call)
         objection = self._pipeline.objection(request)
         if objection is not None:
             self._fail("bad_request", objection)
@@ -217,7 +228,7 @@ class PolicyProgram:
                     call=self._call.id, changed=request.changed, body=body, body_size=len(body), model=request.model
                 )
             )
-            self.over = "response" not in self._pipeline.phases
+            self.over = "response" not in self._phases
 
     def _answer_refusal(self, request: Request, shown: str) -> None:
         """Put out a whole turn that says so: agents retry an HTTP error, not an answer."""

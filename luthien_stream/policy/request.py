@@ -81,7 +81,7 @@ class RequestRun:
         return Ran() if self._shared.tally is None else self._shared.tally.of(index)
 
     def _start(self, index: int, bound: Bound) -> Any:
-        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
+        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s, bound.match.tool)
         self._shared.request = self.request
         ran = self._ran(index)
 
