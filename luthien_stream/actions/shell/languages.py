@@ -188,11 +188,11 @@ def decode(text: str) -> str | None:
 
 def _awk_or_sed(program: str, code: str) -> Iterator[Found]:
     if program.endswith("awk"):
-        for piped in re.findall(r'"((?:\\.|[^"\\])*)"[^;}|]*\|&?\s*getline', code):
+        for piped in re.findall(r'"((?:\\.|[^"\\])*)"[^;}|"]{0,200}\|&?\s*getline', code):
             yield ansi(piped)
         for shell in re.findall(r'print[^;}]*\|\s*"((?:\\.|[^"\\])*)"', code):
             yield f"{printed(code)} | {shell}" if re.search(r"\b(?:ba|z|da)?sh\b", shell) else ansi(shell)
-        for shell in re.findall(r"system\s*\(([^)]*)\)", code):
+        for shell in re.findall(r"system\s*\(([^)]{0,2000})\)", code):
             yield _glued(shell)
     elif program in {"sed", "gsed"}:
         yield from re.findall(r"(?:^|[;\n}{]|^\d+|\$)\s*e\s+([^\n]+)", code)
@@ -204,7 +204,7 @@ def _awk_or_sed(program: str, code: str) -> Iterator[Found]:
 
 def printed(code: str) -> str:
     """What an awk program prints, roughly, as a shell text that prints it."""
-    texts = [_glued(one) for one in re.findall(r"printf?\s*\(?([^;}|]*)", code)]
+    texts = [_glued(one) for one in re.findall(r"printf?\s*\(?([^;}|]{0,400})", code)]
     return "printf '%s\\n' " + " ".join("'" + text.replace("'", "") + "'" for text in texts)
 
 
@@ -245,7 +245,7 @@ def _again(text: str) -> str:
 
 def _targets(code: str, at: int, many: bool) -> list[Word]:
     """The paths that a deletion names."""
-    rest = re.compile(r"[^;)\n]*").match(code, at)
+    rest = re.compile(r"[^;)\n]{0,400}").match(code, at)
     return _literals(rest.group() if rest is not None else "", many)
 
 

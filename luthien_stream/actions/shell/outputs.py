@@ -10,6 +10,7 @@ from luthien_stream.actions.shell.languages import decode, printed
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream
 from luthien_stream.actions.shell.state import place
 
+LONGEST_TEXT = 65_536
 PASSING = frozenset(
     {"cat", "tee", "head", "tail", "sort", "uniq", "sponge", "pv", "buffer", "nl", "stdbuf", "dos2unix"}
 )
@@ -20,7 +21,8 @@ def output(command: Command, files: dict[str, Stream]) -> Stream:
     """What the command puts out. Its sources are itself and everything that was piped into it."""
     words = [word.text for word in command.arguments]
     sources = (*command.stdin.sources, *command.substituted, command)
-    return Stream(_text(command.program, words, command.stdin, files), sources, True)
+    text = _text(command.program, words, command.stdin, files)
+    return Stream(None if text is None or len(text) > LONGEST_TEXT else text, sources, True)
 
 
 def _text(program: str, words: Sequence[str], stdin: Stream, files: dict[str, Stream]) -> str | None:

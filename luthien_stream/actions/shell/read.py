@@ -17,7 +17,7 @@ from luthien_stream.actions.shell.execute import Executor
 from luthien_stream.actions.shell.expand import Expander, text_of
 from luthien_stream.actions.shell.model import EMPTY, UNKNOWN, Command, Redirect, Stream, Word
 from luthien_stream.actions.shell.scan import HERE, STRING, scan, substitutions
-from luthien_stream.actions.shell.state import State, place
+from luthien_stream.actions.shell.state import State, bounded, place
 from luthien_stream.actions.shell.tree import parse
 
 LOOP_VALUES = 6
@@ -166,7 +166,7 @@ class Reader:
         before = len(self._expander.substituted)
         text = "".join(self._expander.value(one) for one in value)
         if "+=" in text_of(node)[: len(name) + 2]:
-            text = self.state.variables.get(name, "") + text
+            text = bounded(self.state.variables.get(name, "") + text)
         self.state.set(name, text, tuple(self._expander.substituted[before:]))
         return [(name, text)]
 
@@ -213,14 +213,15 @@ class Reader:
         if node.type == "herestring_redirect" or target.text.startswith(STRING):
             return Stream(target.text.removeprefix(STRING) + "\n", tuple(self._expander.substituted), True)
         if target.text.startswith(HERE):
-            return self._document(int(target.text.removeprefix(HERE) or 0))
+            number = re.match(r"\d+", target.text.removeprefix(HERE))
+            return self._document(int(number.group()) if number is not None else -1)
         if ">" in operator or place(target.text) not in self.state.files:
             redirects.append(Redirect(operator, target))
             return Stream(None, (), True) if operator == "<" else stdin
         return self.state.files[place(target.text)]
 
     def _document(self, number: int) -> Stream:
-        document = self.state.documents[number] if number < len(self.state.documents) else None
+        document = self.state.documents[number] if 0 <= number < len(self.state.documents) else None
         if document is None:
             return EMPTY
         if document.literal:
