@@ -8,9 +8,11 @@ from typing import Protocol
 
 from luthien_stream.actions.shell import tables as t
 from luthien_stream.actions.shell import wrappers as w
+from luthien_stream.actions.shell.fields import MANY
 from luthien_stream.actions.shell.languages import (
     INTERPRETERS,
     PROGRAM_FIRST,
+    SCREEN,
     code_in,
     language,
     read_code,
@@ -86,13 +88,17 @@ class Executor:
             return self._texts.call(name, command.arguments, command.stdin)
         command = self._fed(command)
         self.emit(command)
+        if command.program == "tee":
+            self._state.files |= {place(word.text): command.stdin for word in command.arguments}
         builtin = self._builtins.get(command.program)
         if builtin is not None:
             builtin(command)
         inner = [self.execute(_with(command, words)) for words in self._argvs(command) if words]
         inner += [self._text(text, command, args) for text, args in shell_texts(command)]
         self._code(command)
-        if inner and (command.program in t.PREFIXES or command.program in SHELLS or command.program == "eval"):
+        if inner and (
+            command.program in t.PREFIXES or command.program in SHELLS or command.program in {"eval", "xargs"}
+        ):
             return Stream(inner[-1].text, (*command.stdin.sources, *inner[-1].sources, command), True)
         return output(command, self._state.files)
 
@@ -116,8 +122,9 @@ class Executor:
             return [w.xargs(words)]
         if program in {"find", "gfind", "fd", "fdfind"}:
             return list(w.executed_by_find(words))
-        if program == "env" and (split := list(w.option_values(words, {"-S", "--split-string"}))):
-            return [[*self._texts.fields(split[0].text), *words[2:]]]
+        if program == "env" and (split := re.match(r"(?:-S|--split-string=?)\s*(.*)", _first(words), re.S)) is not None:
+            rest = words[1:] if split[1] else words[2:]
+            return [[*self._texts.fields(split[1] or _first(words[1:])), *rest]]
         if program in {"command", "type"} and words and re.fullmatch(r"-[vVp]*[vV]", words[0].text):
             return []
         if program in t.PREFIXES:
@@ -136,9 +143,8 @@ class Executor:
 
     def _text(self, text: str, command: Command, arguments: Sequence[Word] = ()) -> Stream:
         """Read a text within this command, `$1`... set to `arguments`."""
-        before = self._state.positional([word.text for word in arguments], " ") if arguments else {}
-        if any(word.many for word in arguments):
-            self._state.variables["@"] = self._state.variables["1"] = UNKNOWN
+        values = [f"{MANY}{word.text}" if word.many else word.text for word in arguments]
+        before = self._state.positional(values, " ") if arguments else {}
         out = self._texts.text(text.replace(UNKNOWN, OPEN), command.stdin, (*command.via, command.program))
         if arguments:
             self._state.variables.update({"@": "", "*": ""} | before)
@@ -151,6 +157,8 @@ class Executor:
         if program in INTERPRETERS:
             codes, script = code_in(program, words)
             if script == "-" and command.stdin.text is not None:
+                codes.append(command.stdin.text)
+            if program in SCREEN and command.stdin.text is not None:
                 codes.append(command.stdin.text)
         elif program in PROGRAM_FIRST:
             given = list(w.option_values(words, {"-e", "--expression"}))
@@ -181,7 +189,7 @@ class Executor:
         for word in command.arguments:
             if re.fullmatch(r"\w+", word.text):
                 self._state.set(
-                    word.text, UNKNOWN + "\x1e" if given is None else given.strip("\n"), command.stdin.sources
+                    word.text, UNKNOWN + MANY if given is None else given.strip("\n"), command.stdin.sources
                 )
 
     def _set(self, command: Command) -> None:
@@ -195,4 +203,9 @@ class Executor:
 
 def _with(command: Command, words: Sequence[Word], name: str = "") -> Command:
     """The command that this one runs, with its input and its redirections already taken."""
-    return Command(tuple(words), (), command.stdin, (*command.via, name or command.program), (), command.substituted)
+    substituted = command.substituted + (command.stdin.sources if command.program == "xargs" else ())
+    return Command(tuple(words), (), command.stdin, (*command.via, name or command.program), (), substituted)
+
+
+def _first(words: Sequence[Word]) -> str:
+    return words[0].text if words else ""

@@ -1,4 +1,4 @@
-"""Quoting, splitting and braces: from pieces of a word, marked by where they stood, to the fields a program is given."""
+"""Quoting, splitting and braces: from marked pieces of a word to the fields that a program is given."""
 
 from __future__ import annotations
 

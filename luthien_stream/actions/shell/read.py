@@ -160,6 +160,7 @@ class Reader:
         """Make an assignment; return the names and values."""
         target, value = node.named_children[0], node.named_children[1:]
         name = text_of(target)
+        self._expander.descend(target)
         if value and value[0].type == "array":
             self.state.arrays[name] = [word.text for word in self._words(value[0])]
             return []
@@ -210,13 +211,14 @@ class Reader:
         if not words or operator in {">&-", "<&-"} or (operator in {">&", "<&"} and words[0].text.isdigit()):
             return stdin
         target = words[0]
+        number = next((text_of(c) for c in node.named_children if c.type == "file_descriptor"), "1")
         if node.type == "herestring_redirect" or target.text.startswith(STRING):
             return Stream(target.text.removeprefix(STRING) + "\n", tuple(self._expander.substituted), True)
         if target.text.startswith(HERE):
-            number = re.match(r"\d+", target.text.removeprefix(HERE))
-            return self._document(int(number.group()) if number is not None else -1)
+            document = re.match(r"\d+", target.text.removeprefix(HERE))
+            return self._document(int(document.group()) if document is not None else -1)
         if ">" in operator or place(target.text) not in self.state.files:
-            redirects.append(Redirect(operator, target))
+            redirects.append(Redirect(operator, target, number == "1" or operator.startswith("&")))
             return Stream(None, (), True) if operator == "<" else stdin
         return self.state.files[place(target.text)]
 
@@ -235,7 +237,7 @@ class Reader:
 
     def _written(self, redirects: Sequence[Redirect], out: Stream) -> Stream:
         """Remember what went into a file: it may be run later in the text."""
-        into = [redirect for redirect in redirects if redirect.writes]
+        into = [redirect for redirect in redirects if redirect.writes and redirect.output]
         for redirect in into:
             before = self.state.files.get(place(redirect.target.text))
             kept = joined([before, out]) if before is not None and not redirect.truncates else out

@@ -1,7 +1,7 @@
 """Rules over simple commands, as data: program, subcommand, flags and what the operands are.
 
-A redirection counts as a command of its own: `>` where nothing is written (the file is emptied), `write` otherwise, with
-the file as its operand.
+A redirection counts as a command of its own: `>` where nothing is written (the file is emptied), `write` otherwise,
+with the file as its operand.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from luthien_stream.actions.shell.model import UNKNOWN, Command, Word
 from luthien_stream.actions.shell.targets import classes
 
 SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh"})
-_VALUES = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.S)
-EVALUATING = SHELLS | {"eval", "source", "."}
+_VALUES = re.compile(r"'(?:[^']|'')*'|(?:^|\s)--\s[^\n]*|/\*.*?\*/", re.S)
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -173,16 +172,19 @@ class View:
         return reads and open_ and any(_any_of(s.program, programs) for s in command.stdin.sources)
 
     def _evaluates(self, program: str) -> bool:
-        text = any(UNKNOWN in word.text for word in self._command.arguments)
-        return text and (
-            program in {"eval"}
-            or ((program in EVALUATING or program in INTERPRETERS) and self._has("-c -e -r --eval -ec -lc"))
-        )
+        if not any(UNKNOWN in word.text for word in self._command.arguments):
+            return False
+        return program == "eval" or ((program in SHELLS or program in INTERPRETERS) and self._has("-c -e -r --eval"))
 
     def _operands_of_shell(self) -> bool:
         return self._has("-c") or (
             bool(self._operands) and not self._has("-s") and self._operands[0].text not in {"-", "/dev/stdin"}
         )
+
+
+def _is_in(name: str, found: frozenset[str]) -> bool:
+    """True if the class is among those found; of `!class`, if it is not."""
+    return (name.lstrip("!") in found) != name.startswith("!")
 
 
 def _any_of(program: str, globs: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What a shell would know at a point of the text: variables, functions, files written on the way; and the reading's budget."""
+"""What a shell would know at a point of the text: variables, functions, files it has written. And the budget."""
 
 from __future__ import annotations
 

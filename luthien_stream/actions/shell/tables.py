@@ -8,6 +8,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 
+def names(text: str) -> frozenset[str]:
+    """The names in a text, separated by white space."""
+    return frozenset(text.split())
+
+
 class Prefix(Struct, frozen=True):
     """`sudo [options] COMMAND`: `skip` operands stand before the command, `assigns` if `NAME=value` may."""
 
@@ -96,6 +101,7 @@ RUNNERS: dict[str, tuple[str, ...]] = {
     "mamba": ("run",),
     "bundle": ("exec",),
     "npx": ("",),
+    "watchexec": ("",),
     "bunx": ("",),
     "npm": ("exec", "x"),
     "pnpm": ("exec", "dlx"),
@@ -123,54 +129,12 @@ RUNNERS: dict[str, tuple[str, ...]] = {
     "k3s": ("kubectl",),
 }
 """`docker exec [options] NAME COMMAND`: the command stands behind `--`, else behind the options and the names below."""
-NAMES_FIRST = {
-    "docker",
-    "podman",
-    "nerdctl",
-    "docker-compose",
-    "kubectl",
-    "oc",
-    "lxc",
-    "multipass",
-    "direnv",
-    "aws-vault",
-    "chamber",
-}
+NAMES_FIRST = names("docker podman nerdctl docker-compose kubectl oc lxc multipass direnv aws-vault chamber")
 """Runners that take a name (container, pod, profile) before the command."""
-SWITCHES = frozenset(
-    [
-        "-i",
-        "-t",
-        "-d",
-        "-it",
-        "-ti",
-        "-dit",
-        "-itd",
-        "-T",
-        "-P",
-        "-q",
-        "-v",
-        "--rm",
-        "--privileged",
-        "--init",
-        "--tty",
-        "--interactive",
-        "--detach",
-        "--read-only",
-        "--quiet",
-        "--stdin",
-        "--no-capture-output",
-        "--no-deps",
-        "--no-TTY",
-        "--isolated",
-        "--frozen",
-        "--locked",
-        "--no-sync",
-        "--yes",
-        "-y",
-        "--no-healthcheck",
-        "--all-extras",
-    ]
+SWITCHES = names(
+    """-i -t -d -it -ti -dit -itd -T -P -q -v -y --rm --privileged --init --tty --interactive --detach --read-only
+    --quiet --stdin --no-capture-output --no-deps --no-TTY --isolated --frozen --locked --no-sync --yes --no-healthcheck
+    --all-extras"""
 )
 """Options of runners that take no value; of all others the next word is skipped unless `=` is in them."""
 

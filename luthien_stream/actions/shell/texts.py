@@ -10,66 +10,16 @@ from luthien_stream.actions.shell import wrappers as w
 from luthien_stream.actions.shell.languages import INTERPRETERS, language, printed
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream, Word
 
-SHELLS = frozenset(
-    ["sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "rksh", "sh.exe", "bash.exe"]
-)
+SHELLS = t.names("sh bash zsh dash ksh mksh ash fish csh tcsh rbash rksh sh.exe bash.exe")
 CLIENTS = frozenset({"psql", "mysql", "mariadb", "sqlite3", "sqlite"})
 """Database clients that have a way to a shell."""
 MANY = "${__many}"
 """Stands in a text for any number of things."""
-_NO_TEXT = frozenset(
-    [
-        "grep",
-        "egrep",
-        "fgrep",
-        "rg",
-        "ag",
-        "gcc",
-        "g++",
-        "cc",
-        "clang",
-        "head",
-        "tail",
-        "wc",
-        "cut",
-        "git",
-        "echo",
-        "printf",
-        "test",
-        "stat",
-        "rm",
-        "cp",
-    ]
-)
+_NO_TEXT = t.names("grep egrep fgrep rg ag gcc g++ cc clang head tail wc cut git echo printf test stat rm cp")
 """Programs whose `-c` is no command."""
-_TALKING = _NO_TEXT | set(
-    [
-        "man",
-        "which",
-        "whereis",
-        "type",
-        "help",
-        "tldr",
-        "apropos",
-        "cat",
-        "ls",
-        "apt",
-        "apt-get",
-        "brew",
-        "alias",
-        "complete",
-        "touch",
-        "mkdir",
-        "npm",
-        "docker",
-        "podman",
-        "kubectl",
-        "svn",
-        "hg",
-        "aws",
-        "gsutil",
-        "conda",
-    ]
+_TALKING = _NO_TEXT | t.names(
+    """man which whereis type help tldr apropos cat ls apt apt-get brew alias complete touch mkdir npm docker podman
+    kubectl svn hg aws gsutil conda"""
 )
 """Programs in whose words a command is only talked about, or has another meaning."""
 _UNDERSTOOD = (t.TEXTS, t.PREFIXES, t.RUNNERS, INTERPRETERS, CLIENTS, {"xargs", "find", "socat"})
@@ -90,6 +40,11 @@ def shell_texts(command: Command) -> list[tuple[str, Sequence[Word]]]:
         texts.append((value.text.lstrip("!"), ()))
     if program == "git":
         texts += [(text, ()) for text in _of_git(words)]
+    if program in {"ssh", "scp", "sftp"}:
+        options = (re.match(r"(?i)(?:-o)?(?:Proxy|Local|KnownHosts)Command[= ](.*)", word.text) for word in words)
+        texts += [(found[1], ()) for found in options if found is not None]
+    if program in {"make", "gmake"} and command.stdin.text is not None:
+        texts.append((re.sub(r"(?m)^[^\t\n]*?:(?!=)[^;\n]*;?|^\t[@-]*", "", command.stdin.text), ()))
     if program in {"tmux", "screen"}:
         texts += [(word.text, ()) for word in words if " " in word.text]
     if program in {"at", "batch", "crontab", "su", "sudo", "source", "."} or _is_entering(program, words):
@@ -167,8 +122,7 @@ def _of_git(words: Sequence[Word]) -> list[str]:
 def generated(stdin: Stream) -> str:
     """The text that a shell reads: as it is, or what `awk`, `sed` or `xargs echo` would make of lines not known."""
     if stdin.text is not None:
-        listed = any(source.program.endswith(("awk", "sed", "xargs")) for source in stdin.sources)
-        return stdin.text.replace(UNKNOWN, MANY) if listed else stdin.text
+        return stdin.text.replace(UNKNOWN, MANY)
     for source in reversed(stdin.sources):
         texts = [word.text for word in source.arguments]
         if source.program.endswith("awk") and texts:
@@ -181,6 +135,8 @@ def generated(stdin: Stream) -> str:
                 for found in re.findall(r"s(.)((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1", text)
             ]
             return "\n".join(re.sub(r"\\\d|(?<!\\)&", MANY, one) + " " + MANY for one in made)
+        if source.program == "find" and "-printf" in texts[:-1]:
+            return re.sub(r"%\w", MANY, texts[texts.index("-printf") + 1])
         if source.program in {"echo", "printf"}:
-            return " ".join(texts)
+            return " ".join(texts).replace(UNKNOWN, MANY)
     return ""

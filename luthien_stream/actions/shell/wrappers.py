@@ -57,7 +57,10 @@ def run_by(program: str, words: Sequence[Word]) -> list[Word]:
         dashes = next((at for at, word in enumerate(rest) if word.text == "--"), None)
         if dashes is not None:
             return rest[dashes + 1 :]
+        entry = list(option_values(rest, {"--entrypoint"}))
         rest = _past_options(rest)
+        if entry:
+            return [entry[0], *rest[1:]]
         return _past_options(rest[1:]) if program in NAMES_FIRST else rest
     return []
 
