@@ -13,6 +13,9 @@ from msgspec import Struct
 
 from luthien_stream.events.log import AnyEvent
 
+SAMPLE = "sample:"
+"""Begins the name of the source of an answer that a program has asked for; the key of the request follows."""
+
 
 class Want(Struct, frozen=True):
     """An effect that a program waits for: the owner performs it, records the result, and hands it in by its key."""
@@ -32,9 +35,9 @@ class Folded(Struct, frozen=True):
     name: str
     """Of the policy whose fold it is."""
     delta: Any
-    seen: int
+    seen: int = 0
     """How many deltas of this fold the call has read: `state` holds them all, and stands for them from now on."""
-    state: Any
+    state: Any = None
 
 
 class Program(Protocol):
@@ -63,6 +66,7 @@ class Program(Protocol):
 
     def folds(self) -> Sequence[Folded]:
         """What it adds to its session, once it is over."""
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now: close what is open, return the last outputs with a terminal event of the final lane."""

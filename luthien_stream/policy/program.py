@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from luthien_stream.core.lens import Lens, Request
-from luthien_stream.core.program import Folded, Want
+from luthien_stream.core.program import SAMPLE, Folded, Want
 from luthien_stream.errors import ClientError, PolicyError
 from luthien_stream.events.log import (
     AnyEvent,
@@ -24,6 +24,7 @@ from luthien_stream.events.log import (
     ResponseStarted,
     Terminal,
 )
+from luthien_stream.policy.draws import Draws
 from luthien_stream.policy.facts import CallFacts, Place, Shared
 from luthien_stream.policy.passing import PassRun
 from luthien_stream.policy.pipeline import Pipeline
@@ -37,10 +38,12 @@ class PolicyProgram:
     __slots__ = (
         "_call",
         "_decided",
+        "_draws",
         "_inputs",
         "_lens",
         "_lenses",
         "_out",
+        "_phases",
         "_pipeline",
         "_request",
         "_response",
@@ -53,9 +56,13 @@ class PolicyProgram:
         if stage and stage != pipeline.stage:
             raise PolicyError(f"This worker has the pipeline {pipeline.stage}; the call belongs to {stage}")
         self._pipeline, self._lenses = pipeline, lenses
+        self._phases = pipeline.phases
+        """What the call goes through here, for the sake of other stages too."""
         self._call = CallFacts()
         self._shared = Shared()
         self._lens: Lens | None = None
+        self._draws: Draws | None = None
+        """The answers that policies have asked for."""
         self._request: RequestRun | None = None
         """The request phase, while it lasts."""
         self._response: ResponseRun | PassRun | None = None
@@ -66,7 +73,11 @@ class PolicyProgram:
 
     def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take the next accepted input."""
-        self._inputs.append(event)
+        if not source:
+            self._inputs.append(event)
+        elif self._draws is not None:
+            self._draws.feed(source.removeprefix(SAMPLE), event)
+            self._decided = True
 
     def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         """Take the recorded result of an effect."""
@@ -86,7 +97,9 @@ class PolicyProgram:
     def wants(self) -> Sequence[Want]:
         """The effects it waits for now."""
         run = self._request or self._response
-        return () if self.over or run is None else run.wants()
+        if self.over or run is None or self._draws is None:
+            return ()
+        return [*run.wants(), *self._draws.wants()]
 
     def folds(self) -> Sequence[Folded]:
         """What it adds to its session, once it is over."""
@@ -111,6 +124,8 @@ class PolicyProgram:
                 response.chunk(event)
             elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
                 response.end(event)
+            else:
+                response.note(event)
             if response.over:
                 self._close()
         elif isinstance(event, RequestReceived):
@@ -119,6 +134,8 @@ class PolicyProgram:
             self._begin(event)
         elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
             self._end(final(event))
+        else:
+            self._out.append(event)
 
     def _go_on(self) -> None:
         """An effect has its result."""
@@ -143,10 +160,15 @@ class PolicyProgram:
         except ClientError as error:
             self._fail("bad_request", str(error))
             return
+        place = event.slip.place(self._pipeline.stage)
+        if place >= 0:
+            self._phases = event.slip.hops[place].phases
+        self._pipeline = self._pipeline.narrowed(self._call)
         objection = self._pipeline.objection(request)
         if objection is not None:
             self._fail("bad_request", objection)
             return
+        self._draws = self._shared.draws = Draws(self._pipeline, self._lenses, self._call, self._shared)
         self._request = RequestRun(self._pipeline, self._call, self._shared, request, self._out)
         self._request.advance()
         self._release()
@@ -169,7 +191,7 @@ class PolicyProgram:
                     call=self._call.id, changed=request.changed, body=body, body_size=len(body), model=request.model
                 )
             )
-            self.over = "response" not in self._pipeline.phases
+            self.over = "response" not in self._phases
 
     def _answer_refusal(self, request: Request, shown: str) -> None:
         """Put out a whole turn that says so: agents retry an HTTP error, not an answer."""
@@ -208,5 +230,7 @@ class PolicyProgram:
         for run in (self._request, self._response):
             if run is not None:
                 run.close()
+        if self._draws is not None:
+            self._draws.close()
         self._request = self._response = None
         self.over = True

@@ -11,6 +11,7 @@ from luthien_stream.errors import Nondeterminism
 from luthien_stream.events.log import AnyEvent, PolicyFailed, RequestRefused, ResponseFailed, VerdictReached
 from luthien_stream.policy.api import Refuse
 from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
+from luthien_stream.policy.effects import WAITS
 from luthien_stream.policy.errors import ForeignAwait, NotAGenerator
 from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.trace import describe, place
@@ -75,7 +76,7 @@ class RequestRun:
             pass
 
     def _start(self, index: int, bound: Bound) -> Any:
-        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
+        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s, bound.match.tool)
         self._shared.request = self.request
         self._ctx = Context(self._call, me, self._shared, self._out.append)
         return bound.policy.request(self.request, self._ctx)
@@ -87,7 +88,7 @@ class RequestRun:
                 self._running = self._start(index, bound)
             token = self._running.send(value)
         except StopIteration as returned:
-            return self._take(bound, returned.value)
+            return self._take(index, bound, returned.value)
         except Refuse as refuse:
             self._refuse(bound, refuse)
         except KeyboardInterrupt:
@@ -95,15 +96,17 @@ class RequestRun:
         except BaseException as error:  # noqa: BLE001 - the policy's own code, `SystemExit` included
             self._fail(bound, error)
         else:
-            if type(token) is Want or type(token) is tuple:
+            if type(token) in WAITS:
                 self._waiting = Waiting(token, self._shared)
                 return False
             what = type(token).__name__
             self._fail(bound, ForeignAwait(f"awaited {what}; a policy may await `ctx` only"))
         return True
 
-    def _take(self, bound: Bound, request: Any) -> bool:
+    def _take(self, index: int, bound: Bound, request: Any) -> bool:
         if hasattr(request, "body") and hasattr(request, "parts"):
+            if request is not self.request:
+                self._shared.given[index] = self.request
             self.request = request
         else:
             self._fail(bound, NotAGenerator(f"request returned a {type(request).__name__}; return the request"))

@@ -11,7 +11,7 @@ import structlog
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.port import Bus
-from luthien_stream.core.program import Folded, Want
+from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom
 from luthien_stream.errors import BusError
 from luthien_stream.events.log import AnyEvent
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 GONE = Doom("stage_gone", "No worker has the policies of this call any more; send the request again", gently=False)
 
 
-class Nothing:
+class Nothing(Program):
     """The program of a call whose policies are gone."""
 
     over = False
@@ -41,10 +41,6 @@ class Nothing:
 
     def wants(self) -> Sequence[Want]:
         """Want nothing."""
-        return ()
-
-    def folds(self) -> Sequence[Folded]:
-        """Add nothing."""
         return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:

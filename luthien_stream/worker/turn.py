@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from luthien_stream.bus.port import Open, Settlement
+from luthien_stream.core.program import Folded
 from luthien_stream.events import pack
 from luthien_stream.events.log import AnyEvent
 
@@ -15,13 +16,15 @@ MAX_BYTES = 32 * 1024
 class Turn:
     """Gathered by the partition, made to a settlement by the owner."""
 
-    __slots__ = ("bodies", "closed", "effects", "open", "outputs")
+    __slots__ = ("bodies", "closed", "effects", "folds", "open", "outputs")
 
     def __init__(self) -> None:
         self.effects: list[AnyEvent] = []
         self.outputs: dict[str, list[AnyEvent]] = {}
         self.open: dict[str, Open] = {}
         self.closed: list[str] = []
+        self.folds: list[Folded] = []
+        """What the closed calls add to their sessions."""
         self.bodies: list[tuple[str, bytes]] = []
         """(SHA-256 in hex, body), to be stored before the settlement is sent."""
 
@@ -30,6 +33,8 @@ class Turn:
 
     def put(self, stream: str, events: Sequence[AnyEvent]) -> None:
         """Add outputs for one destination, in order."""
+        if not events:
+            return
         waiting = self.outputs.get(stream)
         if waiting is None:
             self.outputs[stream] = list(events)
@@ -45,6 +50,7 @@ class Turn:
             effects=pack.encode(src, self.effects) if self.effects else b"",
             outputs=[(to, raw) for to, events in self.outputs.items() for raw in packs(src, events)],
             open=self.open,
+            folds=self.folds,
             closed=self.closed,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luthien_stream.core.program import Folded, Want
+from luthien_stream.core.program import Program, Want
 from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
@@ -21,7 +21,7 @@ from luthien_stream.events.log import (
 STAGES = ("one@00000000", "two@00000000")
 
 
-class StageProgram:
+class StageProgram(Program):
     """One stage: every chunk leaves with the result of the last effect. `J` asks a judge, `H` a person (in stage one),
     `2` doubles, `0` drops; a call whose body is `turn` is held to its end by stage one."""
 
@@ -47,9 +47,6 @@ class StageProgram:
 
     def wants(self) -> Sequence[Want]:
         return [self._want] if self._want is not None else []
-
-    def folds(self) -> Sequence[Folded]:
-        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         self.over = True
