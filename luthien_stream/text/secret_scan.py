@@ -23,8 +23,9 @@ LONGEST: Final = 512
 KEY: Final = "private-key"
 """The rule that finds private keys."""
 _STEP: Final = 256
+_MANY: Final = 128
 _REGION: Final = 16_384
-"""Characters that are looked at together while no secret is among them."""
+"""From how many characters on they are looked at together while no secret is among them, and how many at once."""
 _BOUNDARY = re.compile("[\x00-\x20\x7f\x85\xa0\u2000-\u200a\u2028\u2029\u2e80-\U0010ffff]")
 """What ends a run: white space, and scripts that are written without it (East Asian text, emoji)."""
 _LONG = compiled(rf"[\x{{21}}-\x{{7e}}\x{{a1}}-\x{{1fff}}\x{{200b}}-\x{{2027}}\x{{202a}}-\x{{2e7f}}]{{{LONGEST}}}")
@@ -114,10 +115,10 @@ class SecretScan:
         """Decide on many runs at once, where none of them can have a secret; False if there is nothing to skip."""
         text, at, finder = self._text, self._at, self._finder
         idle = not (self._inside or self._open or finder.always or at - self._word <= finder.reach)
-        if not idle or len(text) - at < 2 * LONGEST:
+        if not idle or len(text) - at < _MANY:
             return False
         region = text[at : at + _REGION]
-        long = _LONG.search(region)
+        long = _LONG.search(region) if len(region) > LONGEST else None
         places = (finder.first_hint(region), None if long is None else long.start(), len(region))
         first = min(place for place in places if place is not None)
         while first > 0 and not _BOUNDARY.match(region, first - 1):
