@@ -77,13 +77,43 @@ class Deployment(Struct, frozen=True):
     model_info: dict[str, Any] = field(default_factory=dict)
 
 
-class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_": "with"}):
-    """One policy of the pipeline, in order. `timeout_s` bounds its effects."""
+Globs = str | tuple[str, ...]
+MAIN = "main"
+"""The stage of policies that name none."""
 
-    use: str
+
+class Match(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """Which calls a policy takes part in, by globs of which one must fit: all that are given must.
+
+    `user` is the request's `user` or `metadata.user_id`, `key` the name of the gateway key; what a call does not have
+    is empty text. `tool` narrows a gate to tools of that name.
+    """
+
+    model: Globs = "*"
+    key: Globs = "*"
+    user: Globs = "*"
+    session: Globs = "*"
+    tool: Globs = "*"
+
+
+class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_": "with"}, omit_defaults=True):
+    """One policy of the pipeline, in order. `timeout_s` bounds its effects.
+
+    `mode: shadow` runs it beside the calls; `stage` names the group of workers that runs it, together with those next
+    to it of the same stage. `external` instead of `use` is a stage whose workers are not ours: `version` and `phases`
+    say which.
+    """
+
+    use: str = ""
     with_: dict[str, Any] = field(default_factory=dict)
     on_error: Literal["closed", "open"] = "closed"
     timeout_s: float = 30.0
+    mode: Literal["enforce", "shadow"] = "enforce"
+    match: Match = Match()
+    stage: str = MAIN
+    external: str = ""
+    version: str = ""
+    phases: tuple[Literal["request", "response"], ...] = ()
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):

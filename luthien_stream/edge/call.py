@@ -21,9 +21,9 @@ from luthien_stream.edge.credit import WINDOW, Credit
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
 from luthien_stream.edge.head import Head, Kind
-from luthien_stream.edge.line import Lines, microseconds
+from luthien_stream.edge.line import Lines
 from luthien_stream.edge.waits import Waits
-from luthien_stream.edge.words import final_words
+from luthien_stream.edge.words import abort, final_words
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Slip, Terminal
 
@@ -73,8 +73,7 @@ class Call:
         """The last frames of the final lane."""
         self.began_at = time.monotonic()
         self.credit, self.waits = Credit(delivery), Waits()
-        self._intake = Intake(slip.speaker)
-        self._checker = asked.lens.checker()
+        self._intake, self._checker = Intake(slip.speaker), asked.lens.checker()
 
     @property
     def cleared(self) -> bool:
@@ -149,6 +148,8 @@ class Call:
                 self.finish(event)
                 if self.reader is not None:
                     self.cancel_original("final_lane_ended")
+                elif len(self.slip.hops) > 1:
+                    self._ask_to_end("final_lane_ended")  # the stages before the one that ended it
             case log.CallHeld() | log.SampleRequested():
                 self.waits.take(event)
             case _:
@@ -245,16 +246,16 @@ class Call:
         """End the call from here: the stage is asked to end it too, and its outputs are ignored from now on."""
         if self.over:
             return
-        self.failure, self.left = why, why.left
-        self.credit.open = True
+        self.failure, self.left, self.credit.open = why, why.left, True
         if not self.relayed:
-            # Without an ordinal: a request to the stage, which decides what becomes of it.
-            asked = log.ResponseAborted(call=self.id, time=microseconds(), lane="original", reason=why.error)
-            asked.delivered, asked.by = self.last, why.by
-            self.line.outbox.put(asked)
+            self._ask_to_end(why.error, why.by)
         if self.reader is not None:
             self.cancel_original(why.error)
         self.wake.set()
+
+    def _ask_to_end(self, reason: str, by: str = "") -> None:
+        """Without an ordinal: a request to the first stage, which decides what becomes of it."""
+        self.line.outbox.put(abort(self.id, reason, self.last, by))
 
     @property
     def stays(self) -> bool:

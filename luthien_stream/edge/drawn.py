@@ -80,6 +80,7 @@ def _published(vault: Vault, came: Published, view: View, *, same: bool) -> Publ
         body=cut_body(vault, view.body),
         client=came.client,
         session=came.session,
+        user=came.user,
     )
 
 

@@ -21,6 +21,7 @@ from luthien_stream.policy.errors import TooManyEffects
 from luthien_stream.policy.facts import CallFacts as CallFacts
 from luthien_stream.policy.facts import Identity as Identity
 from luthien_stream.policy.facts import Shared as Shared
+from luthien_stream.policy.matching import fits
 from luthien_stream.policy.preflight import is_preflight
 from luthien_stream.policy.tokens import count_tokens
 from luthien_stream.policy.turns import Turn, turns_of
@@ -46,6 +47,10 @@ class Context:
     def session(self) -> str:
         """The agent run that the call belongs to, empty where unknown."""
         return self.call.session
+
+    def concerns(self, tool: str) -> bool:
+        """Say whether the policy is for this tool, as its `match` says."""
+        return fits(self._me.tools, tool)
 
     @property
     def request(self) -> Request:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from luthien_stream.config.model import Globs
 from luthien_stream.core.lens import Request
 from luthien_stream.core.partition import partition_of
 from luthien_stream.events.log import Phase, RequestReceived
@@ -16,6 +17,8 @@ class CallFacts(Struct, frozen=True):
 
     id: str = ""
     session: str = ""
+    user: str = ""
+    """Whom the request names, in `user` or `metadata.user_id`."""
     model: str = ""
     format: str = ""
     path: str = ""
@@ -53,6 +56,8 @@ class Identity(Struct, frozen=True):
     index: int
     phase: Phase
     timeout_s: float
+    tools: Globs = "*"
+    """The tools that the policy is for, where it decides on tool calls."""
     prefix: str = ""
     """Of the keys of its effects: empty, or the key of the draw that it runs over and `/`."""
 

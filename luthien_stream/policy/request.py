@@ -75,7 +75,7 @@ class RequestRun:
             pass
 
     def _start(self, index: int, bound: Bound) -> Any:
-        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
+        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s, bound.match.tool)
         self._shared.request = self.request
         self._ctx = Context(self._call, me, self._shared, self._out.append)
         return bound.policy.request(self.request, self._ctx)
