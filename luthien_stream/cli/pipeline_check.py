@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from luthien_stream.config.check import Finding
 from luthien_stream.config.load import load_config, policy_folder
 from luthien_stream.config.model import Config
+from luthien_stream.config.read import Finding
 from luthien_stream.errors import LuthienError
 
 

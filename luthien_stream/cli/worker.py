@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from luthien_stream.cli.common import add_instance_flags
 from luthien_stream.cli.role import run_role
@@ -13,16 +14,23 @@ EPILOG = """\
 examples:
   luthien-stream worker                           one more worker for the instance in .luthien
   luthien-stream worker --config luthien.yaml     for the Redis that the configuration names
+  luthien-stream worker --stage shadow            what only watches, beside the calls
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add_instance_flags(parser, json=False)
+    parser.add_argument(
+        "--stage",
+        default="",
+        metavar="NAME",
+        help="serve only the stage of this name; `shadow` is that of mode: shadow (default: all but shadow)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     from luthien_stream.worker.process import serve
 
-    return run_role(args, "worker", serve)
+    return run_role(args, "worker", partial(serve, stage=args.stage))

@@ -73,8 +73,8 @@ class AdminServer:
                 "uptime_s": round(time.time() - edge.started_at, 1),
                 "open_calls": len(edge.calls),
                 "tasks": len(asyncio.all_tasks()),
-                "pipeline": edge.plan.version,
-                "stage": edge.plan.stage,
+                "pipeline": edge.plan.stages.version,
+                "stages": edge.plan.stages.keys,
                 "ready": not edge.admission.not_ready,
                 "reason": edge.admission.not_ready,
                 "waiting_s": round(edge.admission.waiting_s(), 1),
@@ -96,7 +96,7 @@ def _shown(call: Call) -> dict[str, Any]:
         "way": "relayed" if call.relayed else "policed",
         "age_s": round(time.monotonic() - call.began_at, 1),
         "bytes": call.delivery.bytes,
-        "held": call.held_until > 0,
+        "held": call.waits.held_until > 0,
     }
 
 

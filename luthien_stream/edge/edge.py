@@ -19,6 +19,7 @@ from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
+from luthien_stream.edge.beside import Beside
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.directory import Directory, Known
@@ -40,7 +41,7 @@ from luthien_stream.edge.watch import Watch
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
 from luthien_stream.events.log import Slip
-from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.stages import Stages
 from luthien_stream.upstream.port import Upstream
 
 logger = structlog.get_logger()
@@ -51,6 +52,7 @@ CLAIM_BYTES = 32 * 1024
 BODY_TTL_MS = 3600 * 1000
 CALL_S = 3600.0
 """How long a call may take."""
+NO_WORKER = "no worker answers; all policies are on_error: open"
 FLUSH_S = 5.0
 """How long the last events may take to be written when the edge stops."""
 
@@ -62,13 +64,13 @@ class Edge:
         self,
         config: Config,
         bus: Bus,
-        pipeline: Pipeline | None,
+        stages: Stages,
         lenses: Mapping[str, Lens],
         native: Upstream,
         demo: Upstream,
         litellm: Upstream | None = None,
     ) -> None:
-        """`litellm` reaches the server of `luthien-stream upstream`, where a route needs it."""
+        """`stages` are in force at first; `litellm` reaches `luthien-stream upstream`, where a route needs it."""
         self.id = secrets.token_hex(6)
         """The incarnation: another one for every start."""
         self.lenses = lenses
@@ -77,23 +79,20 @@ class Edge:
         self.router = Router(config)
         self.providers = Providers(self.router, bus, native, demo, litellm)
         self._bus = bus
-        self.plan = Plan.of(pipeline)
-        doors = Doors(acting=bool(self.plan.phases), unpoliced=config.unpoliced)
+        self.plan = Plan()
+        self._doors = Doors(acting=False, unpoliced=config.unpoliced)
         self.directory = Directory(bus, config.attach_retries_s or KEPT_S)
         self.returning = Returning(bus, self.directory, lenses, attaches=config.attach_retries_s > 0)
-        self.stored = StoredResponses(
-            bus,
-            self.directory,
-            acting="response" in self.plan.phases,
-            history=pipeline is not None and pipeline.needs_history,
-            kept_s=config.responses_kept_h * 3600,
-        )
-        self.ingress = Ingress(config, self.router, lenses, pipeline, doors, self.stored)
+        self.stored = StoredResponses(bus, self.directory, kept_s=config.responses_kept_h * 3600)
+        self.ingress = Ingress(config, self.router, lenses, stages, self._doors, self.stored)
         calls = self.calls.values()
-        self.outboxes = Outboxes(bus, self.id, self.plan.stage, self._lost)
+        self.outboxes = Outboxes(bus, self.id, self._lost)
         self.inbox = Inbox(bus, self.id, self.calls)
-        self.admission = Admission(bus, calls, stage=self.plan.stage, open_stage=self.plan.fails_open)
+        self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
+        self.beside = Beside(
+            config, bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self._lost
+        )
         recorded = config.database != "none"
         self.beats = Beats(
             bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
@@ -106,17 +105,32 @@ class Edge:
         self._alone: set[asyncio.Task[None]] = set()
         """Calls whose clients have gone."""
         self._reader: asyncio.Task[None] | None = None
+        self.put_in_force(stages)
+
+    def put_in_force(self, stages: Stages) -> None:
+        """Let new calls pass these stages; those that are open keep theirs."""
+        self.plan = Plan(stages)
+        self._doors.acting = bool(stages.phases)
+        self.stored.police(acting="response" in stages.phases, history=stages.needs_history)
+        self.ingress.stages = self.admission.stages = stages
+        for key in stages.keys:
+            self.outboxes.open(key)
+        self._read_inbox()
+
+    def _read_inbox(self) -> None:
+        if self._tasks and self._reader is None and self.plan.stages.keys:
+            self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
 
     async def start(self) -> None:
         """Begin to live in the log; it need not answer yet."""
         self.outboxes.start()
+        self.beside.start()
         self._tasks = [
             asyncio.create_task(self.beats.run(), name="beats"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.directory.run(), name="directory"),
         ]
-        if self.plan.stage:
-            self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
+        self._read_inbox()
 
     async def stop(self, drain_s: float) -> None:
         """Take nothing new, let calls end within `drain_s`, end the others with a typed error, write what is queued."""
@@ -126,6 +140,7 @@ class Edge:
             for call in list(self.calls.values()):
                 call.abandon(failure.STOPPING)
             await self._emptied(FLUSH_S)
+        await self.beside.close()
         self.inbox.stopped = True
         for task in self._tasks:
             task.cancel()
@@ -156,8 +171,11 @@ class Edge:
             attached = await self.returning.attach(request, asked, retry)
             if attached is not None:
                 return attached
-            way: Way = "bypassed" if asked.plain else await self.admission.admit()
-            call = await self._open(id, asked, way, request)
+            plan = self.plan
+            hops = () if asked.plain else plan.hops(id, asked.facts)
+            way: Way = "bypassed" if asked.plain else await self.admission.admit([hop.stage for hop in hops])
+            bypass = asked.bypass or (NO_WORKER if way == "bypassed" and hops else "")
+            call = await self._open(id, asked, plan.slip(hops, way), bypass, request)
         except Refusal as refusal:
             return self._refuse(request, lens, refusal, id, format)
         except (ConnectionError, TimeoutError):
@@ -168,6 +186,7 @@ class Edge:
         except Exception as error:
             logger.exception("call_not_taken", call=id, error=type(error).__name__)
             return dialect.failed(lens, failure.INTERNAL, id)
+        call.waits.tell = self.beside.ask
         self.calls[id] = call
         self._idle.clear()
         caller = self.directory.caller(asked.sender)
@@ -199,17 +218,17 @@ class Edge:
 
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
+        self.beside.ended(call)
         if not self.calls:
             self._idle.set()
         self.directory.closed(
             call.id, retry, well=call.failure is None and isinstance(call.final, log.ResponseCompleted)
         )
 
-    async def _open(self, id: str, asked: Asked, way: Way, request: web.Request) -> Call:
-        slip = self.plan.slip(id, way)
+    async def _open(self, id: str, asked: Asked, slip: Slip, bypass: str, request: web.Request) -> Call:
         deadline = microseconds() + int(CALL_S * 1e6)
-        stage = self.outboxes.stage[slip.hops[0].partition] if slip.hops else self.outboxes.copies
         boxes = self.outboxes
+        stage = boxes.to(slip.hops[0].stage, slip.hops[0].partition) if slip.hops else boxes.copies
         lines = Lines(Line(id, stage), Line(id, boxes.copies), Line(id, boxes.notes), Line(id, boxes.own))
         call = Call(id, asked, slip, lines, Delivery(request), deadline=deadline, inbox_from=self.inbox.position)
         received = self._received(call, deadline)
@@ -217,8 +236,7 @@ class Edge:
             received.body_ref, received.body = hashlib.sha256(received.body).hexdigest(), b""
             await self._bus.put_body(received.body_ref, asked.published.body, ttl_ms=BODY_TTL_MS)
         call.line.put(received)
-        bypass = asked.bypass or ("no worker answers; all policies are on_error: open" if not asked.plain else "")
-        if way == "bypassed" and bypass:
+        if bypass:
             call.line.put(log.PolicyBypassed(call=id, at=0, why=bypass))
         return call
 
@@ -237,6 +255,7 @@ class Edge:
             model=asked.view.model,
             streamed=asked.view.streamed,
             session=shown.session,
+            user=shown.user,
             key=asked.caller.key,
             client=shown.client,
             deadline=deadline,
@@ -275,4 +294,4 @@ class Edge:
         return True
 
     def _facts(self) -> dict[str, str]:
-        return {"version": __version__, "stage": self.plan.stage, "calls": str(len(self.calls))}
+        return {"version": __version__, "stages": ",".join(sorted(self.outboxes.stages)), "calls": str(len(self.calls))}

@@ -39,11 +39,13 @@ class Inbox:
         """Bytes of all entries that were taken."""
         self.block_ms = BLOCK_MS
         """How long one read waits, which is also how long a stop may take."""
+        self.is_read = False
+        """Stages answer here."""
         self.stopped = False
 
     async def run(self) -> None:
         """Read until `stopped`."""
-        pause = PAUSE_S
+        pause, self.is_read = PAUSE_S, True
         while not self.stopped:
             try:
                 async with self._bus.reader() as reader:

@@ -17,7 +17,7 @@ from luthien_stream.edge.edge import Edge
 from luthien_stream.edge.models import Models
 from luthien_stream.edge.server import Server
 from luthien_stream.formats import LENSES
-from luthien_stream.policy.catalogue import load_pipeline
+from luthien_stream.policy.catalogue import load_stages
 from luthien_stream.upstream.client import NativeClient
 from luthien_stream.upstream.demo import DemoUpstream
 
@@ -42,10 +42,10 @@ async def serve(
     Raises `ConfigError`, and `OSError` where an address cannot be had.
     """
     folder = Path(instance.config).parent / "workers" if instance.config else None
-    pipeline = load_pipeline(config.pipeline, folder)
+    stages = load_stages(config.pipeline, folder)
     shared = bus if bus is not None else connect(instance.redis)
     litellm = NativeClient(upstream_socket(data))
-    edge = Edge(config, shared, pipeline, LENSES, NativeClient(), DemoUpstream(), litellm)
+    edge = Edge(config, shared, stages, LENSES, NativeClient(), DemoUpstream(), litellm)
     server = Server(edge, Models(config.auth, edge.router, edge.providers))
     admin = AdminServer(edge, admin_token(data)) if index == 0 else None
     try:

@@ -1,10 +1,18 @@
-"""The last words about a call whose final lane the edge itself writes."""
+"""The last words about a call: how a lane of the edge's own ended, and how a stage is asked to end one."""
 
 from __future__ import annotations
 
 from luthien_stream.edge.failure import LOG_LOST, Failure
+from luthien_stream.edge.line import microseconds
 from luthien_stream.events import log
 from luthien_stream.events.log import Terminal
+
+
+def abort(call: str, reason: str, delivered: int, by: str = "") -> log.ResponseAborted:
+    """Return what asks a stage to end a call; without an ordinal, since the stage decides what becomes of it."""
+    asked = log.ResponseAborted(call=call, time=microseconds(), lane="original", reason=reason, delivered=delivered)
+    asked.by = by
+    return asked
 
 
 def final_words(call: str, final: Terminal | None, failure: Failure | None, delivered: int) -> Terminal:
@@ -17,4 +25,6 @@ def final_words(call: str, final: Terminal | None, failure: Failure | None, deli
         case log.ResponseAborted(reason=reason):
             return log.ResponseAborted(call=call, lane="final", reason=reason, delivered=delivered)
     why = failure or LOG_LOST
+    if why.by:
+        return log.ResponseAborted(call=call, lane="final", reason=why.error, delivered=delivered, by=why.by)
     return log.ResponseFailed(call=call, lane="final", error=why.error, message=why.message, status=why.status)

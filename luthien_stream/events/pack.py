@@ -46,6 +46,7 @@ class _Envelope(Struct):
     prev: int = -1
 
 
+_COPY, _HEAD = b"shadow:", 16
 _ENCODER = msgspec.msgpack.Encoder()
 _TYPED = msgspec.msgpack.Decoder(_Typed)
 _LOOSE = msgspec.msgpack.Decoder(_Loose)
@@ -70,6 +71,11 @@ def join(src: str, events: Sequence[bytes]) -> bytes:
 def beginning(src: str) -> bytes:
     """Return the first bytes of every pack of a source: all but the array of its events."""
     return _ENCODER.encode(Pack(src, [])).removesuffix(b"\x90")
+
+
+def is_copy(raw: bytes) -> bool:
+    """Say whether a pack is an edge's copy of a lane for those who only watch: all that it has lies elsewhere too."""
+    return _COPY in raw[:_HEAD]
 
 
 def decode(raw: bytes) -> Pack:

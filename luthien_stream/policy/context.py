@@ -21,6 +21,7 @@ from luthien_stream.policy.errors import TooManyEffects
 from luthien_stream.policy.facts import CallFacts as CallFacts
 from luthien_stream.policy.facts import Identity as Identity
 from luthien_stream.policy.facts import Shared as Shared
+from luthien_stream.policy.matching import fits
 from luthien_stream.policy.preflight import is_preflight
 from luthien_stream.policy.tokens import count_tokens
 from luthien_stream.policy.turns import Turn, turns_of
@@ -47,6 +48,10 @@ class Context:
         """The agent run that the call belongs to, empty where unknown."""
         return self.call.session
 
+    def concerns(self, tool: str) -> bool:
+        """Say whether the policy is for this tool, as its `match` says."""
+        return fits(self._me.tools, tool)
+
     @property
     def request(self) -> Request:
         """The request: in `request` the one given, in `response` the one that was released. Raises `PolicyError`."""
@@ -54,6 +59,11 @@ class Context:
         if request is None:
             raise PolicyError("There is no request in this run; give `run` one")
         return request
+
+    @property
+    def given(self) -> Request:
+        """The request as this policy was given it, in `response` too, where `request` has what became of it."""
+        return self._shared.given.get(self._me.index) or self.request
 
     @property
     def turns(self) -> Sequence[Turn]:

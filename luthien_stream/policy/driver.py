@@ -64,7 +64,7 @@ class Driver:
     )
 
     def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down) -> None:
-        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s)
+        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s, bound.match.tool)
         self._bound, self._call, self._shared, self._down = bound, call.id, shared, down
         self._ctx = Context(call, me, shared, self._note)
         self._generator: AsyncGeneratorType[Event, None] | None = None

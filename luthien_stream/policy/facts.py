@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from luthien_stream.config.model import Globs
 from luthien_stream.core.lens import Request
 from luthien_stream.core.partition import partition_of
 from luthien_stream.events.log import Phase, RequestReceived
@@ -16,6 +17,8 @@ class CallFacts(Struct, frozen=True):
 
     id: str = ""
     session: str = ""
+    user: str = ""
+    """Whom the request names, in `user` or `metadata.user_id`."""
     model: str = ""
     format: str = ""
     path: str = ""
@@ -53,6 +56,8 @@ class Identity(Struct, frozen=True):
     index: int
     phase: Phase
     timeout_s: float
+    tools: Globs = "*"
+    """The tools that the policy is for, where it decides on tool calls."""
     prefix: str = ""
     """Of the keys of its effects: empty, or the key of the draw that it runs over and `/`."""
 
@@ -60,7 +65,7 @@ class Identity(Struct, frozen=True):
 class Shared:
     """What all policies of one call have in common while they run."""
 
-    __slots__ = ("now", "place", "records", "request", "results", "waiting")
+    __slots__ = ("given", "now", "place", "records", "request", "results", "waiting")
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or Place()
@@ -74,3 +79,5 @@ class Shared:
         """How many policies of the response chain wait for an effect."""
         self.request: Request | None = None
         """The request as the policy in hand has it; in the response phase the released one."""
+        self.given: dict[int, Request] = {}
+        """The request as it was given to a policy that changed it, by the policy's index."""

@@ -41,6 +41,7 @@ class PolicyProgram:
         "_lens",
         "_lenses",
         "_out",
+        "_phases",
         "_pipeline",
         "_request",
         "_response",
@@ -53,6 +54,8 @@ class PolicyProgram:
         if stage and stage != pipeline.stage:
             raise PolicyError(f"This worker has the pipeline {pipeline.stage}; the call belongs to {stage}")
         self._pipeline, self._lenses = pipeline, lenses
+        self._phases = pipeline.phases
+        """What the call goes through here, for the sake of other stages too."""
         self._call = CallFacts()
         self._shared = Shared()
         self._lens: Lens | None = None
@@ -111,6 +114,8 @@ class PolicyProgram:
                 response.chunk(event)
             elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
                 response.end(event)
+            else:
+                response.note(event)
             if response.over:
                 self._close()
         elif isinstance(event, RequestReceived):
@@ -119,6 +124,8 @@ class PolicyProgram:
             self._begin(event)
         elif isinstance(event, ResponseCompleted | ResponseFailed | ResponseAborted):
             self._end(final(event))
+        else:
+            self._out.append(event)
 
     def _go_on(self) -> None:
         """An effect has its result."""
@@ -143,6 +150,10 @@ class PolicyProgram:
         except ClientError as error:
             self._fail("bad_request", str(error))
             return
+        place = event.slip.place(self._pipeline.stage)
+        if place >= 0:
+            self._phases = event.slip.hops[place].phases
+        self._pipeline = self._pipeline.narrowed(self._call)
         objection = self._pipeline.objection(request)
         if objection is not None:
             self._fail("bad_request", objection)
@@ -169,7 +180,7 @@ class PolicyProgram:
                     call=self._call.id, changed=request.changed, body=body, body_size=len(body), model=request.model
                 )
             )
-            self.over = "response" not in self._pipeline.phases
+            self.over = "response" not in self._phases
 
     def _answer_refusal(self, request: Request, shown: str) -> None:
         """Put out a whole turn that says so: agents retry an HTTP error, not an answer."""

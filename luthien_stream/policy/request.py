@@ -75,7 +75,7 @@ class RequestRun:
             pass
 
     def _start(self, index: int, bound: Bound) -> Any:
-        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s)
+        me = Identity(bound.name, bound.version, index, "request", bound.timeout_s, bound.match.tool)
         self._shared.request = self.request
         self._ctx = Context(self._call, me, self._shared, self._out.append)
         return bound.policy.request(self.request, self._ctx)
@@ -87,7 +87,7 @@ class RequestRun:
                 self._running = self._start(index, bound)
             token = self._running.send(value)
         except StopIteration as returned:
-            return self._take(bound, returned.value)
+            return self._take(index, bound, returned.value)
         except Refuse as refuse:
             self._refuse(bound, refuse)
         except KeyboardInterrupt:
@@ -102,8 +102,10 @@ class RequestRun:
             self._fail(bound, ForeignAwait(f"awaited {what}; a policy may await `ctx` only"))
         return True
 
-    def _take(self, bound: Bound, request: Any) -> bool:
+    def _take(self, index: int, bound: Bound, request: Any) -> bool:
         if hasattr(request, "body") and hasattr(request, "parts"):
+            if request is not self.request:
+                self._shared.given[index] = self.request
             self.request = request
         else:
             self._fail(bound, NotAGenerator(f"request returned a {type(request).__name__}; return the request"))

