@@ -18,11 +18,11 @@ def loads(path: Path | None) -> Callable[[Config], Iterator[Finding]]:
     def check(config: Config) -> Iterator[Finding]:
         if not config.pipeline:
             return
-        from luthien_stream.policy.catalogue import load_pipeline
+        from luthien_stream.policy.catalogue import load_stages
 
         for number, use in enumerate(config.pipeline):
             try:
-                load_pipeline([use], policy_folder(path))
+                load_stages([use], policy_folder(path))
             except LuthienError as error:
                 yield ("pipeline", number, "use"), str(error)
 
