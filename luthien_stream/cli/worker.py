@@ -33,4 +33,4 @@ def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     from luthien_stream.worker.process import serve
 
-    return run_role(args, "worker", partial(serve, stage=args.stage))
+    return run_role(args, "worker", partial(serve, stage=args.stage), reads_again=True)

@@ -91,6 +91,9 @@ class Decoder(Protocol):
     def frame(self, raw: bytes) -> Sequence[bytes | Event]:
         """Take one frame; return what is complete now. `bytes` is a mute frame: no policy sees it."""
 
+    def switch(self, usage: dict[str, Any] | None) -> None:
+        """What ends now is another answer of the same call, with these token counts; its end is made anew."""
+
     def close(self, rest: bytes = b"") -> Sequence[bytes | Event]:
         """The stream ended: `rest` is what had no blank line. An answer without its end gives `End("cut")`."""
 

@@ -45,13 +45,13 @@ class Admission:
         self.workers: frozenset[str] = frozenset()
         """The keys of all stages that live workers serve, as of the last look."""
 
-    async def look(self) -> None:
-        """Gather the facts once. Raises nothing: no answer is a fact."""
+    async def look(self, *, for_workers: bool = False) -> None:
+        """Gather the facts once, about workers only where stages need them. Raises nothing: no answer is a fact."""
         self._looked_at = time.monotonic()
         self._behind = self.waiting_s() > BEHIND_S
         try:
             used, limit = await self._bus.memory()
-            workers = await self._bus.alive("worker") if self.stages.keys or self.stages.shadow else {}
+            workers = await self._bus.alive("worker") if for_workers or self.stages else {}
         except BusError as error:
             log.warning("log_does_not_answer", error=type(error).__name__)
             self._answered_at = -math.inf

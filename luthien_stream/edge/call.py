@@ -73,8 +73,7 @@ class Call:
         """The last frames of the final lane."""
         self.began_at = time.monotonic()
         self.credit, self.waits = Credit(delivery), Waits()
-        self._intake = Intake(slip.speaker)
-        self._checker = asked.lens.checker()
+        self._intake, self._checker = Intake(slip.speaker), asked.lens.checker()
 
     @property
     def cleared(self) -> bool:
@@ -247,8 +246,7 @@ class Call:
         """End the call from here: the stage is asked to end it too, and its outputs are ignored from now on."""
         if self.over:
             return
-        self.failure, self.left = why, why.left
-        self.credit.open = True
+        self.failure, self.left, self.credit.open = why, why.left, True
         if not self.relayed:
             self._ask_to_end(why.error, why.by)
         if self.reader is not None:

@@ -36,8 +36,10 @@ from luthien_stream.edge.refusals import NotNow, Refusal
 from luthien_stream.edge.returning import Returning
 from luthien_stream.edge.routing import Router
 from luthien_stream.edge.serve import outlive, serve
+from luthien_stream.edge.shadow import CopiedLine, Shadow
 from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.edge.watch import Watch
+from luthien_stream.edge.words import first_words
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
 from luthien_stream.events.log import Slip
@@ -52,6 +54,8 @@ CLAIM_BYTES = 32 * 1024
 BODY_TTL_MS = 3600 * 1000
 CALL_S = 3600.0
 """How long a call may take."""
+UNUSED_S = 30.0
+"""How long after a change calls may still be on their way to the stages before it."""
 NO_WORKER = "no worker answers; all policies are on_error: open"
 FLUSH_S = 5.0
 """How long the last events may take to be written when the edge stops."""
@@ -87,16 +91,15 @@ class Edge:
         self.ingress = Ingress(config, self.router, lenses, stages, self._doors, self.stored)
         calls = self.calls.values()
         self.outboxes = Outboxes(bus, self.id, self._lost)
-        self.inbox = Inbox(bus, self.id, self.calls)
+        self.shadow = Shadow(bus, self.id)
+        self.inbox = Inbox(bus, self.id, self.calls, self.shadow)
         self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
         self.beside = Beside(
             config, bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self._lost
         )
-        recorded = config.database != "none"
-        self.beats = Beats(
-            bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
-        )
+        facts, recorded = self._facts, config.database != "none"
+        self.beats = Beats(bus, self.id, self.inbox, self.outboxes, self.admission, calls, facts, recorded=recorded)
         self.started_at = time.time()
         self._upstreams = [one for one in (native, demo, litellm) if one is not None]
         self._idle = asyncio.Event()
@@ -109,16 +112,27 @@ class Edge:
 
     def put_in_force(self, stages: Stages) -> None:
         """Let new calls pass these stages; those that are open keep theirs."""
-        self.plan = Plan(stages)
+        self.plan, self._changed_at = Plan(stages), time.monotonic()
         self._doors.acting = bool(stages.phases)
         self.stored.police(acting="response" in stages.phases, history=stages.needs_history)
         self.ingress.stages = self.admission.stages = stages
         for key in stages.keys:
             self.outboxes.open(key)
+        self.shadow.put_in_force(stages.shadow)
         self._read_inbox()
 
+    async def close_unused(self) -> None:
+        """Let go of stages that are in force no more and that no call passes."""
+        used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
+        for key in self.outboxes.stages - used - set(self.plan.stages.keys):
+            if time.monotonic() - self._changed_at > UNUSED_S:
+                await self.outboxes.close_stage(key, FLUSH_S)
+        if time.monotonic() - self._changed_at > UNUSED_S:
+            await self.shadow.close_unused(FLUSH_S)
+
     def _read_inbox(self) -> None:
-        if self._tasks and self._reader is None and self.plan.stages.keys:
+        stages = self.plan.stages
+        if self._tasks and self._reader is None and (stages.keys or stages.shadow):
             self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
 
     async def start(self) -> None:
@@ -146,7 +160,7 @@ class Edge:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.directory.write()
-        await self.outboxes.close(FLUSH_S)
+        await asyncio.gather(self.outboxes.close(FLUSH_S), self.shadow.close(FLUSH_S))
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=FLUSH_S)
         await self.beats.leave()
@@ -219,6 +233,7 @@ class Edge:
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
         self.beside.ended(call)
+        self.shadow.ended(call.id)
         if not self.calls:
             self._idle.set()
         self.directory.closed(
@@ -230,8 +245,12 @@ class Edge:
         boxes = self.outboxes
         stage = boxes.to(slip.hops[0].stage, slip.hops[0].partition) if slip.hops else boxes.copies
         lines = Lines(Line(id, stage), Line(id, boxes.copies), Line(id, boxes.notes), Line(id, boxes.own))
+        copy = self.shadow.begin(id, asked, lines.notes, self.admission.workers)
+        if copy is not None:
+            copied = CopiedLine(id, stage, copy), CopiedLine(id, boxes.copies, copy)
+            lines = Lines(*copied, lines.notes, lines.own)
         call = Call(id, asked, slip, lines, Delivery(request), deadline=deadline, inbox_from=self.inbox.position)
-        received = self._received(call, deadline)
+        received = first_words(id, self.id, asked, slip, deadline)
         if received.body_size > CLAIM_BYTES:
             received.body_ref, received.body = hashlib.sha256(received.body).hexdigest(), b""
             await self._bus.put_body(received.body_ref, asked.published.body, ttl_ms=BODY_TTL_MS)
@@ -239,27 +258,6 @@ class Edge:
         if bypass:
             call.line.put(log.PolicyBypassed(call=id, at=0, why=bypass))
         return call
-
-    def _received(self, call: Call, deadline: int) -> log.RequestReceived:
-        asked, shown = call.asked, call.asked.published
-        return log.RequestReceived(
-            call=call.id,
-            edge=self.id,
-            slip=call.slip,
-            format=asked.format,
-            path=asked.path,
-            query=shown.query,
-            headers=shown.headers,
-            body=shown.body,
-            body_size=len(shown.body),
-            model=asked.view.model,
-            streamed=asked.view.streamed,
-            session=shown.session,
-            user=shown.user,
-            key=asked.caller.key,
-            client=shown.client,
-            deadline=deadline,
-        )
 
     def _refuse(
         self, request: web.Request, lens: Lens, refusal: Refusal, id: str, format: FormatName
@@ -294,4 +292,8 @@ class Edge:
         return True
 
     def _facts(self) -> dict[str, str]:
-        return {"version": __version__, "stages": ",".join(sorted(self.outboxes.stages)), "calls": str(len(self.calls))}
+        return {
+            "version": __version__,
+            "stages": ",".join(sorted(self.outboxes.stages | self.shadow.stages)),
+            "calls": str(len(self.calls)),
+        }

@@ -1,11 +1,35 @@
-"""The last words about a call: how a lane of the edge's own ended, and how a stage is asked to end one."""
+"""The first and last words about a call: what opens it, how a lane of the edge's own ended, what asks for an end."""
 
 from __future__ import annotations
 
+from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.failure import LOG_LOST, Failure
 from luthien_stream.edge.line import microseconds
 from luthien_stream.events import log
-from luthien_stream.events.log import Terminal
+from luthien_stream.events.log import Slip, Terminal
+
+
+def first_words(call: str, edge: str, asked: Asked, slip: Slip, deadline: int) -> log.RequestReceived:
+    """Return what opens a call, as `edge` publishes it; `deadline` in microseconds since 1970."""
+    shown = asked.published
+    return log.RequestReceived(
+        call=call,
+        edge=edge,
+        slip=slip,
+        format=asked.format,
+        path=asked.path,
+        query=shown.query,
+        headers=shown.headers,
+        body=shown.body,
+        body_size=len(shown.body),
+        model=asked.view.model,
+        streamed=asked.view.streamed,
+        session=shown.session,
+        user=shown.user,
+        key=asked.caller.key,
+        client=shown.client,
+        deadline=deadline,
+    )
 
 
 def abort(call: str, reason: str, delivered: int, by: str = "") -> log.ResponseAborted:

@@ -46,7 +46,10 @@ class _Envelope(Struct):
     prev: int = -1
 
 
-_COPY, _HEAD = b"shadow:", 16
+_HEAD = 24
+"""Bytes of a pack in which its source begins."""
+COPIES, WATCHERS = b"shadow:", b"stage:shadow@"
+"""Sources: an edge's copy of a lane for those who only watch, all of which lies elsewhere too; and those themselves."""
 _ENCODER = msgspec.msgpack.Encoder()
 _TYPED = msgspec.msgpack.Decoder(_Typed)
 _LOOSE = msgspec.msgpack.Decoder(_Loose)
@@ -73,9 +76,9 @@ def beginning(src: str) -> bytes:
     return _ENCODER.encode(Pack(src, [])).removesuffix(b"\x90")
 
 
-def is_copy(raw: bytes) -> bool:
-    """Say whether a pack is an edge's copy of a lane for those who only watch: all that it has lies elsewhere too."""
-    return _COPY in raw[:_HEAD]
+def is_from(raw: bytes, kind: bytes) -> bool:
+    """Say whether a pack's source begins like this, without decoding it."""
+    return kind in raw[:_HEAD]
 
 
 def decode(raw: bytes) -> Pack:

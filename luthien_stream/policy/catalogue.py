@@ -6,7 +6,7 @@ group `luthien_stream.policies`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +17,8 @@ import msgspec
 
 import luthien_stream
 from luthien_stream.config.model import PolicyUse
-from luthien_stream.errors import ConfigError
+from luthien_stream.config.read import Finding
+from luthien_stream.errors import ConfigError, LuthienError
 from luthien_stream.events.slip import SHADOW
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.pipeline import Bound, Pipeline
@@ -54,6 +55,17 @@ def load_stages(uses: Sequence[PolicyUse], folder: Path | None) -> Stages:
         else:
             enforcing.append(Pipeline((bound,), use.stage))
     return Stages(tuple(enforcing), Pipeline(tuple(watching), SHADOW) if watching else None)
+
+
+def check_policies(uses: Sequence[PolicyUse], folder: Path | None) -> Iterator[Finding]:
+    """What is wrong with the policies themselves, each with its path in the list."""
+    for number, use in enumerate(uses):
+        if not use.use:
+            continue
+        try:
+            bind(use, folder)
+        except LuthienError as error:
+            yield (number, "use"), str(error)
 
 
 def find(name: str, folder: Path | None = None) -> type[Policy]:

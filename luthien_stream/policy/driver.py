@@ -19,6 +19,7 @@ from luthien_stream.events.answer import ALL, End, Event, Text, Thinking
 from luthien_stream.events.log import LogEvent, PolicyFailed, ResponseCompleted, ResponseFailed, VerdictReached
 from luthien_stream.policy.api import Stop
 from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
+from luthien_stream.policy.effects import WAITS
 from luthien_stream.policy.errors import (
     BadYield,
     ForeignAwait,
@@ -30,6 +31,7 @@ from luthien_stream.policy.errors import (
 from luthien_stream.policy.held import Held
 from luthien_stream.policy.item import Down, Item
 from luthien_stream.policy.pipeline import Bound
+from luthien_stream.policy.sampling import Said
 from luthien_stream.policy.stream import NEXT, Events
 from luthien_stream.policy.trace import describe, place
 from luthien_stream.policy.waiting import Waiting
@@ -56,6 +58,7 @@ class Driver:
         "_inbox",
         "_now",
         "_pump",
+        "_said",
         "_sees",
         "_send",
         "_shared",
@@ -63,16 +66,17 @@ class Driver:
         "_waiting",
     )
 
-    def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down) -> None:
-        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s, bound.match.tool)
+    def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down, prefix: str = "") -> None:
+        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s, bound.match.tool, prefix)
         self._bound, self._call, self._shared, self._down = bound, call.id, shared, down
-        self._ctx = Context(call, me, shared, self._note)
+        self._said = Said() if "sample" in bound.policy.needs else None
+        self._ctx = Context(call, me, shared, self._note, self._said)
         self._generator: AsyncGeneratorType[Event, None] | None = None
         self._pump: Coroutine[Any, Any, None] | None = None
         self._send: Callable[[Any], Any] = _drop
         self._sees: frozenset[type[Any]] = bound.policy.sees | {End}
         self._held = Held.under(bound)
-        self._slow = self._held is not None
+        self._slow = self._held is not None or self._said is not None
         """Outputs need a second look: something is counted, or the end is near."""
         self._event: Event | None = None
         """The event in hand."""
@@ -169,6 +173,8 @@ class Driver:
                 self._check(out)
                 if self._held is not None:
                     self._held.let_go(out)
+                if self._said is not None:
+                    self._said.add(out)
                 self._down(out)
 
     def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
@@ -183,7 +189,7 @@ class Driver:
                 if not self._closing:
                     return
                 resume, value = self._pump.throw, StopAsyncIteration()  # type: ignore[union-attr]
-            elif type(token) is not Want and type(token) is not tuple:
+            elif type(token) not in WAITS:
                 what = type(token).__name__
                 self._fail(ForeignAwait(f"awaited {what}; a policy may await `events` and `ctx` only"))
                 return

@@ -104,6 +104,11 @@ class Pipeline(Struct, frozen=True, dict=True):
         return any(bound.match != Match(tool=bound.match.tool) for bound in self.policies)
 
     @property
+    def asks_models(self) -> bool:
+        """True if a policy asks a judge or draws samples."""
+        return any(bound.policy.needs & {"judge", "sample"} for bound in self.policies)
+
+    @property
     def needs_history(self) -> bool:
         """True if a policy needs whole conversations."""
         return any("history" in bound.policy.needs for bound in self.policies)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from luthien_stream.core.lens import Lens, Request
-from luthien_stream.core.program import Folded, Want
+from luthien_stream.core.program import SAMPLE, Folded, Want
 from luthien_stream.errors import ClientError, PolicyError
 from luthien_stream.events.log import (
     AnyEvent,
@@ -24,6 +24,7 @@ from luthien_stream.events.log import (
     ResponseStarted,
     Terminal,
 )
+from luthien_stream.policy.draws import Draws
 from luthien_stream.policy.facts import CallFacts, Place, Shared
 from luthien_stream.policy.passing import PassRun
 from luthien_stream.policy.pipeline import Pipeline
@@ -37,6 +38,7 @@ class PolicyProgram:
     __slots__ = (
         "_call",
         "_decided",
+        "_draws",
         "_inputs",
         "_lens",
         "_lenses",
@@ -59,6 +61,8 @@ class PolicyProgram:
         self._call = CallFacts()
         self._shared = Shared()
         self._lens: Lens | None = None
+        self._draws: Draws | None = None
+        """The answers that policies have asked for."""
         self._request: RequestRun | None = None
         """The request phase, while it lasts."""
         self._response: ResponseRun | PassRun | None = None
@@ -69,7 +73,11 @@ class PolicyProgram:
 
     def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take the next accepted input."""
-        self._inputs.append(event)
+        if not source:
+            self._inputs.append(event)
+        elif self._draws is not None:
+            self._draws.feed(source.removeprefix(SAMPLE), event)
+            self._decided = True
 
     def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         """Take the recorded result of an effect."""
@@ -89,7 +97,9 @@ class PolicyProgram:
     def wants(self) -> Sequence[Want]:
         """The effects it waits for now."""
         run = self._request or self._response
-        return () if self.over or run is None else run.wants()
+        if self.over or run is None or self._draws is None:
+            return ()
+        return [*run.wants(), *self._draws.wants()]
 
     def folds(self) -> Sequence[Folded]:
         """What it adds to its session, once it is over."""
@@ -158,6 +168,7 @@ class PolicyProgram:
         if objection is not None:
             self._fail("bad_request", objection)
             return
+        self._draws = self._shared.draws = Draws(self._pipeline, self._lenses, self._call, self._shared)
         self._request = RequestRun(self._pipeline, self._call, self._shared, request, self._out)
         self._request.advance()
         self._release()
@@ -219,5 +230,7 @@ class PolicyProgram:
         for run in (self._request, self._response):
             if run is not None:
                 run.close()
+        if self._draws is not None:
+            self._draws.close()
         self._request = self._response = None
         self.over = True

@@ -11,6 +11,7 @@ from luthien_stream.errors import Nondeterminism
 from luthien_stream.events.log import AnyEvent, PolicyFailed, RequestRefused, ResponseFailed, VerdictReached
 from luthien_stream.policy.api import Refuse
 from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
+from luthien_stream.policy.effects import WAITS
 from luthien_stream.policy.errors import ForeignAwait, NotAGenerator
 from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.trace import describe, place
@@ -95,7 +96,7 @@ class RequestRun:
         except BaseException as error:  # noqa: BLE001 - the policy's own code, `SystemExit` included
             self._fail(bound, error)
         else:
-            if type(token) is Want or type(token) is tuple:
+            if type(token) in WAITS:
                 self._waiting = Waiting(token, self._shared)
                 return False
             what = type(token).__name__

@@ -202,6 +202,7 @@ class ResponseRun:
             if kind in ALL:
                 if kind is End:
                     self._end = item  # type: ignore[assignment]
+                    self._bill(item)  # type: ignore[arg-type]
                 self._framer.write(item)  # type: ignore[arg-type]
             elif kind is bytes:
                 self._framer.mute(item)  # type: ignore[arg-type]
@@ -214,6 +215,11 @@ class ResponseRun:
                 self._out.append(item)  # type: ignore[arg-type]
         except PolicyError as error:
             self._lose(error)
+
+    def _bill(self, end: End) -> None:
+        """Token counts are those of the answer that is delivered, not what an author says."""
+        if any(end.usage is usage for usage in self._shared.bills):
+            self._decoder.switch(end.usage or None)
 
     def _finish(self, terminal: Terminal) -> None:
         """Close the lane. An answer that was cut or is an error has no good end, whatever policies made of it."""

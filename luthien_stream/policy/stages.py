@@ -45,6 +45,10 @@ class Stages(Struct, frozen=True, dict=True):
     enforcing: tuple[Stage, ...] = ()
     shadow: Pipeline | None = None
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.enforcing or self.shadow)
+
     @classmethod
     def of(cls, pipeline: Pipeline | None) -> Stages:
         """One enforcing stage, or none."""

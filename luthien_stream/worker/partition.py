@@ -19,6 +19,8 @@ from luthien_stream.core.accept import opens
 from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom, StageCall
 from luthien_stream.events.log import AnyEvent, ChunkSeen, RequestReceived, RequestReleased, Slip
+from luthien_stream.events.slip import watches
+from luthien_stream.policy.beside import TOLD
 from luthien_stream.worker.asking import Answered
 from luthien_stream.worker.stall import Watch
 from luthien_stream.worker.turn import Turn
@@ -74,6 +76,7 @@ class Partition:
         self.stage = stage
         self.key = keys.partition(stage, number)
         self.src = f"stage:{stage}"
+        self._beside = watches(self.src)
         self.calls: dict[str, OpenCall] = {}
         self.closed: dict[str, int] = {}
         """Calls closed of late, with when."""
@@ -250,7 +253,8 @@ class Partition:
             call.told = seen
             turn.put(keys.inbox(call.edge), [ChunkSeen(call=call.id, upto=seen, time=self._now())])
         if call.outputs:
-            turn.put(call.route, call.outputs)
+            told = [event for event in call.outputs if type(event) in TOLD] if self._beside else call.outputs
+            turn.put(call.route, told)
             call.outputs = []
         elif call.known and not call.done:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,16 @@ import structlog
 
 from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
-from luthien_stream.config.instance import Instance
+from luthien_stream.config.instance import Instance, config_of
 from luthien_stream.config.model import Config
-from luthien_stream.errors import BusError
+from luthien_stream.core.lens import Lens
+from luthien_stream.core.program import Program
+from luthien_stream.errors import BusError, ConfigError
+from luthien_stream.events.slip import SHADOW
 from luthien_stream.formats import LENSES
-from luthien_stream.policy.catalogue import load_stages
+from luthien_stream.policy.beside import ShadowProgram
 from luthien_stream.policy.hop import HopProgram
+from luthien_stream.policy.in_force import InForce
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.worker.asking import Asking
 from luthien_stream.worker.clock import SystemClock
@@ -35,6 +39,11 @@ from luthien_stream.worker.station import Station
 
 log = structlog.get_logger()
 
+FOLLOW_S = 1.0
+"""How often a worker looks whether another pipeline is in force."""
+SHADOW_NICE = 10
+"""By how much a worker that only watches stands back behind the processes that clients wait for."""
+
 
 async def serve(
     config: Config,
@@ -45,22 +54,48 @@ async def serve(
     ready: Callable[[], None] | None = None,
     stop: asyncio.Event,
     stage: str = "",
+    again: asyncio.Event | None = None,
 ) -> None:
     """Run until `stop` is set, then give all partitions back. `bus` is given where all roles share one process.
 
-    `stage` is the name of the only stage to serve; empty: all but `shadow`. Raises `ConfigError` where the pipeline
-    cannot be loaded.
+    `stage` is the name of the only stage to serve; empty: all but `shadow`. `again` is set when the configuration's
+    pipeline is to be read and published again. Raises `ConfigError` where the pipeline cannot be loaded.
     """
-    folder = Path(instance.config).parent / "workers" if instance.config else None
-    stages = load_stages(config.pipeline, folder)
+    if stage == SHADOW and bus is None:
+        os.nice(SHADOW_NICE)
     mine = bus or connect(instance.redis)
+    in_force = InForce.over(mine, config_of(instance))
+    stages = await in_force.begin(config)
     recorded = config.database != "none"
     worker = Worker(mine, stages.served_by(stage), url="" if bus is not None else instance.redis, recorded=recorded)
+    following = asyncio.create_task(follow(worker, in_force, stage, again or asyncio.Event()), name="pipeline")
     try:
         await worker.run(ready or (lambda: None), stop)
     finally:
+        following.cancel()
         if bus is None:
             await mine.close()
+
+
+async def follow(worker: Worker, in_force: InForce, stage: str, again: asyncio.Event) -> None:
+    """Keep a worker at the pipeline in force until cancelled."""
+    while True:
+        try:
+            async with asyncio.timeout(FOLLOW_S):
+                await again.wait()
+        except TimeoutError:
+            pass
+        try:
+            if again.is_set():
+                again.clear()
+                await in_force.read_again()
+            stages = await in_force.look()
+            if stages is not None:
+                await worker.serve(stages.served_by(stage))
+        except ConfigError as error:
+            log.error("configuration_refused", error=str(error))
+        except BusError as error:
+            log.warning("log_does_not_answer", error=type(error).__name__)
 
 
 class Worker:
@@ -91,11 +126,14 @@ class Worker:
 
     def _station(self, pipeline: Pipeline) -> Station:
         asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
+        program: Callable[[Pipeline, Mapping[str, Lens]], Program] = HopProgram
+        if pipeline.name == SHADOW:
+            program = ShadowProgram
         return Station(
             bus=self._bus,
             worker=self.name,
             stage=pipeline.stage,
-            make=lambda: HopProgram(pipeline, LENSES),
+            make=lambda: program(pipeline, LENSES),
             clock=self._clock,
             limits=self._limits,
             watch=self._watch,
@@ -169,6 +207,12 @@ class Worker:
             except BusError as error:
                 log.warning("balance_failed", error=type(error).__name__)
             await self._clock.sleep(self._limits.balance_s)
+
+    async def serve(self, pipelines: Iterable[Pipeline]) -> None:
+        """Serve these from now on, and say so at once. Raises `BusError`."""
+        self.served.put_in_force(pipelines)
+        await self._beat_once()
+        await self.served.once()
 
     async def _beat(self) -> None:
         while True:

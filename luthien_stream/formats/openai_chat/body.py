@@ -191,6 +191,8 @@ class BodyFramer:
         if reason != decoder.over:
             legacy = bool(calls) and calls[-1].kind == "legacy"
             body = edit(body, ("choices", 0, "finish_reason"), raw_reason(reason, legacy))
+        if decoder.switched and decoder.usage:
+            body = edit(body, ("usage",), decoder.usage)
         return body
 
     def _message(self, calls: Sequence[ToolCall]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from luthien_stream.events.answer import Cell, End, Event, Opaque, Part, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.formats.cell import gathered, readable
 from luthien_stream.formats.errors import ProtocolError
-from luthien_stream.formats.json import fields
+from luthien_stream.formats.json import edit, fields
 from luthien_stream.formats.openai_responses.ending import (
     error_said,
     output_of,
@@ -197,4 +197,6 @@ class BodyFramer(Order):
         body = with_output(decoder.ending, self._released.items, self._released.changed, silent=False)
         if RAW_INCOMPLETE.get(event.reason) != RAW_INCOMPLETE.get(decoder.over or ""):
             body = with_reason(body, event.reason)
+        if decoder.switched and decoder.usage:
+            body = edit(body, ("usage",), decoder.usage)
         self._out.append(body)

@@ -189,7 +189,7 @@ class StreamFramer(Contents):
         ending = self._source.ending
         if event.reason == "error":
             self._fail(event)
-        elif not ending:
+        elif not ending or self._source.switched:
             response = made_response(self._source.head, self._released.items, event.reason, self._source.usage)
             self._out.make(_type(event.reason), response=Raw(response))
         else:

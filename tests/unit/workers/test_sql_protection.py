@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import msgspec
@@ -266,12 +266,12 @@ HOSTILE: dict[str, str] = {
 @pytest.mark.parametrize("sql", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_statements_take_bounded_time(sql: str) -> None:
     """And end in one verdict."""
-    began = perf_counter()
+    began = process_time()
     came: list[Event] = [ToolCall("1", "run_sql", json.dumps({"query": sql})), End("tool_calls")]
     transcript = run(made("sql_protection"), came)
     assert [verdict.kind for verdict in transcript.verdicts] in (["deny"], ["allow"])
     assert not transcript.failures
-    assert perf_counter() - began < 5
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize("config", [{}, {"allow": "read", "dialect": "mysql"}])
