@@ -47,6 +47,14 @@ class BodyMissing(BusError):
     """A stored request body is no longer in the log."""
 
 
+class NoNumber(LuthienError):
+    """What is kept under this name is no whole number: count under another name."""
+
+
+class HoldUnknown(LuthienError):
+    """No question to a person has this id: `luthien-stream approvals list` lists them."""
+
+
 class Fenced(BusError):
     """Another worker owns this partition now."""
 

@@ -48,6 +48,11 @@ def inbox(edge: str) -> str:
     return f"ls:{{{edge}}}:inbox"
 
 
+def orders(edge: str) -> str:
+    """The stream of what people tell one edge process."""
+    return f"ls:{{{edge}}}:orders"
+
+
 def body(ref: str) -> str:
     """A stored request body."""
     return f"ls:body:{ref}"
@@ -56,6 +61,26 @@ def body(ref: str) -> str:
 def value(name: str) -> str:
     """What an edge keeps for all edges under a name."""
     return f"ls:value:{name}"
+
+
+def fold(session: str, name: str) -> str:
+    """The hash with what a policy knows of a session."""
+    return f"ls:session:{name}:{session}"
+
+
+def kept(name: str) -> str:
+    """What a policy keeps under a name."""
+    return f"ls:kv:{name}"
+
+
+def once(what: str) -> str:
+    """What says that something was done for a call, and what came of it."""
+    return f"ls:once:{what}"
+
+
+def members(group: str) -> str:
+    """The sorted set of names in a group, by when they leave it."""
+    return f"ls:members:{group}"
 
 
 def registry(role: str) -> str:

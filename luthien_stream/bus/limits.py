@@ -10,3 +10,9 @@ DEAD_LETTERS_KEPT = 10_000
 
 CLOSED_KEPT_MS = int(2 * PUBLISH_DEADLINE_S * 1000)
 """How long a closed call is remembered, so that a late copy of its first event does not open it again."""
+
+FOLD_TTL_MS = 7 * 24 * 3600 * 1000
+"""How long a session's state outlives its last call."""
+
+ONCE_KEPT_MS = 2 * 3600 * 1000
+"""How long it is known that something was done for a call: longer than a call may take."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from luthien_stream.core.program import Folded
 
 START = "0-0"
 
@@ -70,7 +72,17 @@ class Settlement(Struct):
     outputs: Sequence[tuple[str, bytes]] = ()
     """(stream, pack), in order."""
     open: Mapping[str, Open] = {}
+    folds: Sequence[Folded] = ()
+    """What calls that end add to their sessions."""
     closed: Sequence[str] = ()
+
+
+class Fold(Struct):
+    """What is kept of a session for one policy: a state made of the first `base` deltas, and those after it."""
+
+    base: int = 0
+    state: Any = None
+    deltas: list[Any] = field(default_factory=list)
 
 
 class Settled(Struct, frozen=True):
@@ -184,6 +196,28 @@ class Bus(Protocol):
     async def drop_dead_letter(self, id: str) -> None: ...
     async def memory(self) -> tuple[int, int]:
         """(used, limit) in bytes; limit 0 means none."""
+
+    # what outlives a call. `once` names the call and what it does: a command that is repeated does nothing more
+    async def folds(self, session: str, names: Sequence[str]) -> dict[str, Fold]:
+        """What is kept of a session, by policy; an empty one where nothing is."""
+
+    async def recall(self, name: str) -> Any:
+        """What a policy keeps under a name; None if it keeps nothing."""
+
+    async def remember(self, name: str, value: Any, *, once: str, ttl_ms: int) -> None:
+        """Keep a value of a policy; what is there is replaced."""
+
+    async def count(self, name: str, amount: int, *, once: str, ttl_ms: int) -> int:
+        """Add to a number of a policy, which lives for `ttl_ms` from its first addition. Raises `NoNumber`."""
+
+    async def take_value(self, name: str, *, once: str) -> bytes | None:
+        """Take away what `put_values` keeps under a name; None if there is nothing."""
+
+    async def enlist(self, group: str, name: str, *, ttl_ms: int) -> None:
+        """Make a name known in a group for a while."""
+
+    async def enlisted(self, group: str) -> list[str]:
+        """The names in a group, in the order of their ends."""
 
     # the activity group
     async def acknowledge(self, stream: str, ids: Sequence[str]) -> None: ...

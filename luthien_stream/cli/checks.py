@@ -17,7 +17,7 @@ from luthien_stream.activity.store import Store
 from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
 from luthien_stream.bus.redis.settings import server_settings
-from luthien_stream.cli.policies import loads
+from luthien_stream.cli.pipeline_check import loads
 from luthien_stream.cli.probe import why_not_ready
 from luthien_stream.cli.welcome import pipeline as pipeline_text
 from luthien_stream.cli.welcome import url

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from luthien_stream.config.instance import Instance, read_instance
-from luthien_stream.config.load import DEFAULT_FILE, load_config
+from luthien_stream.config.load import DEFAULT_FILE, load_config, policy_folder
 from luthien_stream.config.model import Config
 from luthien_stream.errors import ConfigError
 
@@ -75,6 +75,11 @@ def config_path(args: argparse.Namespace, instance: Instance | None = None) -> P
         return Path(instance.config) if instance.config else None
     default = Path(DEFAULT_FILE).absolute()
     return default if default.exists() else None
+
+
+def own_policies(args: argparse.Namespace) -> Path | None:
+    """The folder `workers/` beside the configuration, or here without one; None if there is none."""
+    return policy_folder(config_path(args) or Path(DEFAULT_FILE))
 
 
 def is_running(data: Path) -> bool:

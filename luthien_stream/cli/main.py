@@ -26,7 +26,12 @@ GROUPS: dict[str, dict[str, str]] = {
         "tail": "watch what passes, live",
         "calls": "list recorded calls",
         "show": "show one call: both lanes, verdicts, timings",
+        "approvals": "answer for policies that ask a person",
+        "stop": "end calls now: one, a session's, or all",
         "dead-letter": "look at events that could not be processed",
+    },
+    "write policies": {
+        "policies": "list, show and begin policies, and try them on cases",
     },
     "single roles, for fleets": {
         "edge": "run one edge: the HTTP gateway",

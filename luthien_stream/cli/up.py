@@ -27,7 +27,7 @@ from luthien_stream.cli.common import (
     run_async,
 )
 from luthien_stream.cli.hold import claim, hold
-from luthien_stream.cli.policies import load_checked
+from luthien_stream.cli.pipeline_check import load_checked
 from luthien_stream.cli.probe import why_not_ready
 from luthien_stream.cli.role import end_with_parent
 from luthien_stream.cli.roles import TaskChild, make_roles, stage_workers

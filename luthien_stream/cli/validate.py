@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from luthien_stream.cli.common import add_config_flag, config_path, console, print_json
-from luthien_stream.cli.policies import loads
+from luthien_stream.cli.pipeline_check import loads
 from luthien_stream.cli.welcome import pipeline
 from luthien_stream.config.load import describe, examine, without_effect
 

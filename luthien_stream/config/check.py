@@ -29,6 +29,15 @@ def check(config: Config) -> Iterator[Finding]:
         yield from _open_relay(config)
     for path, problem in check_pipeline(config.pipeline):
         yield ("pipeline", *path), problem
+    for address in config.notified:
+        parts = urlsplit(address)
+        if not parts.hostname or not (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+        ):
+            yield (
+                ("notify",),
+                "notify must begin with https:// and a host: what a tool would be called with is sent there",
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -135,6 +135,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """For how long after a call's end an SDK's repeated request gets its answer instead of another one; 0: never."""
     responses_kept_h: float = 24.0
     """For how many hours a response is kept that `previous_response_id` may name, where the provider's will not do."""
+    notify: str | tuple[str, ...] = ()
+    """Where it is told that a call waits for a person: https URLs."""
     unpoliced: tuple[str, ...] = ()
     """What passes although no policy can see it: paths behind `/v1/` (`files`, `audio/speech`), or body options."""
     model_list: tuple[Deployment, ...] = ()
@@ -142,6 +144,11 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     general_settings: dict[str, Any] = field(default_factory=dict)
     router_settings: dict[str, Any] = field(default_factory=dict)
     environment_variables: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def notified(self) -> tuple[str, ...]:
+        """All addresses of `notify`."""
+        return (self.notify,) if isinstance(self.notify, str) else self.notify
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -22,6 +22,8 @@ from luthien_stream.events.log import (
 
 PUBLISH_DEADLINE_MS = 30_000
 """How long a producer repeats an ambiguous write; a request that enters the log later than this is a late copy."""
+MAX_CANDIDATES = 1_000
+"""Answers that are kept of one call."""
 CUT = "cut"
 """The key of the candidate and of the effect that end a call early."""
 
@@ -52,7 +54,8 @@ class Intake:
         self.over = False
         """The terminal event was taken."""
         self.effects: dict[str, Any] = {}
-        self.candidates: dict[str, ApprovalDecided | ResponseAborted] = {}
+        self.candidates: dict[tuple[str, str], ApprovalDecided | ResponseAborted] = {}
+        """By key, and by the digest of what was decided on, empty where it says none."""
 
     def accept(self, src: str, event: AnyEvent) -> Outcome:
         """Say what to do with an event; all but `taken`, `effect` and `candidate` are to be dropped.
@@ -91,7 +94,11 @@ class Intake:
             self.effects[event.key] = event.value
             return EFFECT
         if type(event) is ApprovalDecided or type(event) is ResponseAborted:
-            key = event.key if type(event) is ApprovalDecided else CUT
+            key = (CUT, "")
+            if type(event) is ApprovalDecided:
+                key = (event.key, event.digest)
+                if len(self.candidates) >= MAX_CANDIDATES:
+                    return "late"
             return CANDIDATE if self.candidates.setdefault(key, event) is event else "repeat"
         return "note"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
@@ -14,6 +15,7 @@ EMPTY = 0
 
 _ENVELOPE = frozenset({"call", "n", "time", "prev", "cause", "trace", "extra"})
 _ENCODER = msgspec.msgpack.Encoder()
+_SORTED = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def chain(digest: int, event: AnyEvent) -> int:
@@ -21,6 +23,11 @@ def chain(digest: int, event: AnyEvent) -> int:
     if type(event) is ChunkReleased:
         return crc32(event.frame, digest)
     return crc32(_content(event), digest)
+
+
+def digest_of(kind: str, args: Any) -> str:
+    """Return the digest of what an effect asks for: 16 hex digits, the same whatever the order of keys in `args`."""
+    return sha256(_SORTED.encode([kind, args])).hexdigest()[:16]
 
 
 def _content(event: AnyEvent) -> bytes:

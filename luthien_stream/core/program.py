@@ -25,23 +25,45 @@ class Want(Struct, frozen=True):
     timeout_s: float | None = None
 
 
+class Folded(Struct, frozen=True):
+    """What a call adds to a fold of its session. It is written with the call's terminal event, in the same settle."""
+
+    session: str
+    name: str
+    """Of the policy whose fold it is."""
+    delta: Any
+    seen: int = 0
+    """How many deltas of this fold the call has read: `state` holds them all, and stands for them from now on."""
+    state: Any = None
+
+
 class Program(Protocol):
     """One call's run through one stage."""
 
     over: bool
     """True once it has put out its terminal event, or released a request that needs no response phase."""
 
-    def feed(self, event: AnyEvent) -> None:
-        """Take the next accepted input: request.received, response.started, chunk.received, a terminal event."""
+    def feed(self, event: AnyEvent, source: str = "") -> None:
+        """Take the next accepted input: request.received, response.started, chunk.received, a terminal event.
 
-    def decide(self, key: str, value: Any) -> None:
-        """Take the recorded result of an effect. Results may come before the program asks for them."""
+        `source` is `sample:<key>` for those of an answer that the program has asked for, empty for the call's own.
+        """
+
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
+        """Take the recorded result of an effect. Results may come before the program asks for them.
+
+        `of` is the digest of what was asked for, empty where none was recorded; `time` is when it was recorded.
+        """
 
     def advance(self) -> Sequence[AnyEvent]:
         """Run until it waits for input or effects; return outputs in order, without `n`, `prev` and `time`."""
 
     def wants(self) -> Sequence[Want]:
         """The effects it waits for now."""
+
+    def folds(self) -> Sequence[Folded]:
+        """What it adds to its session, once it is over."""
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now: close what is open, return the last outputs with a terminal event of the final lane."""

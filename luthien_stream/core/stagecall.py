@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from luthien_stream.core.accept import CUT, EFFECT, TAKEN, Intake
 from luthien_stream.core.call import TABLE, LaneError, State
-from luthien_stream.core.digest import EMPTY, chain
+from luthien_stream.core.digest import EMPTY, chain, digest_of
 from luthien_stream.core.program import Program, Want
 from luthien_stream.events.log import (
     AnyEvent,
@@ -112,7 +112,7 @@ class StageCall:
             self._advance(now)
         elif outcome == EFFECT and type(event) is EffectRecorded:
             if event.key != CUT:
-                self.program.decide(event.key, event.value)
+                self.program.decide(event.key, event.value, event.of, event.time)
                 self._advance(now)
         elif outcome == "splice":
             self.doom = self.doom or Doom("digest", "The stage before released two runs; the call cannot go on")
@@ -128,8 +128,10 @@ class StageCall:
         return [want for want in wants if want.key not in self.intake.effects] if wants else ()
 
     def answer(self, want: Want) -> Any:
-        """Return what a person answered to `want`, None if nobody has."""
-        found = self.intake.candidates.get(want.key)
+        """Return what a person answered to `want`, None if nobody has. An answer to something else is none."""
+        asked = want.args.get("digest", "") if isinstance(want.args, dict) else ""
+        candidates = self.intake.candidates
+        found = candidates.get((want.key, asked)) or candidates.get((want.key, ""))
         if not isinstance(found, ApprovalDecided):
             return None
         return {"decision": found.decision, "by": found.by, "args": found.args}
@@ -138,11 +140,12 @@ class StageCall:
         """Adopt the result of an effect: the first one is recorded, every later one is ignored."""
         if self.over or want.key in self.intake.effects:
             return
+        of = digest_of(want.kind, want.args)
         self.intake.effects[want.key] = value
         self.records.append(
-            EffectRecorded(call=self.id, time=now, key=want.key, kind=want.kind, value=value, stage=stage)
+            EffectRecorded(call=self.id, time=now, key=want.key, kind=want.kind, value=value, stage=stage, of=of)
         )
-        self.program.decide(want.key, value)
+        self.program.decide(want.key, value, of, now)
         self._advance(now)
 
     def cut(self, doom: Doom, stage: str, now: int) -> None:

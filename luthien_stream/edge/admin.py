@@ -144,7 +144,7 @@ def _shown(call: Call) -> dict[str, Any]:
         "way": "relayed" if call.relayed else "policed",
         "age_s": round(time.monotonic() - call.began_at, 1),
         "bytes": call.delivery.bytes,
-        "held": call.held_until > 0,
+        "held": call.waits.held_until > 0,
     }
 
 

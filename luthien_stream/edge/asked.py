@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -68,6 +68,8 @@ class Asked(Struct, frozen=True):
     method: str = "POST"
     plain: bool = False
     """No codec reads this call: it passes as it is."""
+    spoken: FormatName | Literal[""] = ""
+    """The format that the caller's own credential was sent for, where the request is in another one."""
     bypass: str = ""
     """Why no policy is shown it, where there are policies."""
 

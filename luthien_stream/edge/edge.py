@@ -19,6 +19,7 @@ from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
+from luthien_stream.edge.beside import Beside
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.directory import Directory, Known
@@ -90,10 +91,13 @@ class Edge:
         self.ingress = Ingress(config, self.router, lenses, stages, self._doors, self.stored)
         calls = self.calls.values()
         self.outboxes = Outboxes(bus, self.id, self._lost)
-        self.shadow = Shadow(bus, self.id)
+        self.shadow = Shadow(bus, self.id, lambda event: self.beside.ask(event))
         self.inbox = Inbox(bus, self.id, self.calls, self.shadow)
         self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
+        self.beside = Beside(
+            config, bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self._lost
+        )
         recorded = config.database != "none"
         self.beats = Beats(
             bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
@@ -117,15 +121,14 @@ class Edge:
         for key in stages.keys:
             self.outboxes.open(key)
         self.shadow.put_in_force(stages.shadow)
+        self.beside.samples.keeps_ended = stages.shadow is not None and stages.shadow.asks_models
         self._read_inbox()
 
     async def close_unused(self) -> None:
         """Let go of stages that are in force no more and that no call passes."""
-        used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
-        for key in self.outboxes.stages - used - set(self.plan.stages.keys):
-            if time.monotonic() - self._changed_at > UNUSED_S:
-                await self.outboxes.close_stage(key, FLUSH_S)
         if time.monotonic() - self._changed_at > UNUSED_S:
+            used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
+            await self.outboxes.close_all_but(used.union(self.plan.stages.keys), FLUSH_S)
             await self.shadow.close_unused(FLUSH_S)
 
     def _read_inbox(self) -> None:
@@ -136,6 +139,7 @@ class Edge:
     async def start(self) -> None:
         """Begin to live in the log; it need not answer yet."""
         self.outboxes.start()
+        self.beside.start()
         self._tasks = [
             asyncio.create_task(self.beats.run(), name="beats"),
             asyncio.create_task(self.watch.run(), name="watch"),
@@ -151,6 +155,7 @@ class Edge:
             for call in list(self.calls.values()):
                 call.abandon(failure.STOPPING)
             await self._emptied(FLUSH_S)
+        await self.beside.close()
         self.inbox.stopped = True
         for task in self._tasks:
             task.cancel()
@@ -196,6 +201,7 @@ class Edge:
         except Exception as error:
             logger.exception("call_not_taken", call=id, error=type(error).__name__)
             return dialect.failed(lens, failure.INTERNAL, id)
+        call.waits.tell = self.beside.ask
         self.calls[id] = call
         self._idle.clear()
         caller = self.directory.caller(asked.sender)
@@ -228,6 +234,7 @@ class Edge:
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
         self.shadow.ended(call.id)
+        self.beside.ended(call)
         if not self.calls:
             self._idle.set()
         self.directory.closed(

@@ -116,13 +116,18 @@ class Providers:
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
+    async def released(self, call: Call) -> View:
+        """What is asked, as the policies released it; what came as long as they have not. Raises `BusError`."""
+        asked, released = call.asked, call.released
+        if released is None or not released.changed:
+            return asked.view
+        stored = await self._bus.get_body(released.body_ref) if released.body_ref else released.body
+        return asked.lens.request(asked.vault.unmask(stored))
+
     async def _request_of(self, call: Call) -> tuple[View, Route]:
         """What is asked, as the policies released it, and where it goes."""
-        asked, route, released = call.asked, call.asked.route, call.released
-        if released is None or not released.changed:
-            return asked.view, route
-        stored = await self._bus.get_body(released.body_ref) if released.body_ref else released.body
-        view = asked.lens.request(asked.vault.unmask(stored))
+        asked, route = call.asked, call.asked.route
+        view = await self.released(call)
         if view.model != asked.view.model:
             route = self._router.route(view.model, asked.format)
             hide_keys(asked.vault, route)

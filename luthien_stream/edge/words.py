@@ -32,9 +32,11 @@ def first_words(call: str, edge: str, asked: Asked, slip: Slip, deadline: int) -
     )
 
 
-def abort(call: str, reason: str, delivered: int) -> log.ResponseAborted:
+def abort(call: str, reason: str, delivered: int, by: str = "") -> log.ResponseAborted:
     """Return what asks a stage to end a call; without an ordinal, since the stage decides what becomes of it."""
-    return log.ResponseAborted(call=call, time=microseconds(), lane="original", reason=reason, delivered=delivered)
+    asked = log.ResponseAborted(call=call, time=microseconds(), lane="original", reason=reason, delivered=delivered)
+    asked.by = by
+    return asked
 
 
 def final_words(call: str, final: Terminal | None, failure: Failure | None, delivered: int) -> Terminal:
@@ -47,4 +49,6 @@ def final_words(call: str, final: Terminal | None, failure: Failure | None, deli
         case log.ResponseAborted(reason=reason):
             return log.ResponseAborted(call=call, lane="final", reason=reason, delivered=delivered)
     why = failure or LOG_LOST
+    if why.by:
+        return log.ResponseAborted(call=call, lane="final", reason=why.error, delivered=delivered, by=why.by)
     return log.ResponseFailed(call=call, lane="final", error=why.error, message=why.message, status=why.status)

@@ -3,17 +3,23 @@
 from luthien_stream.core.lens import Request, RequestPart
 from luthien_stream.events.answer import ALL, End, Event, Kinds, Opaque, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.policy.api import Policy, Refuse, Stop
+from luthien_stream.policy.asking import Approval
 from luthien_stream.policy.context import CallFacts, Context
 from luthien_stream.policy.errors import EffectFailed
-from luthien_stream.policy.gate import Allow, Deny, Rewrite, ToolGate, Verdict, gate
+from luthien_stream.policy.gate import ToolGate, gate
+from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
 from luthien_stream.policy.stream import Events
+from luthien_stream.policy.subject import subject
 from luthien_stream.policy.tail import Edit
 from luthien_stream.policy.text import TextPolicy
+from luthien_stream.policy.turns import ToolResult, Turn
+from luthien_stream.policy.verdicts import Allow, Deny, Hold, Rewrite, Score, Verdict
 
 __all__ = [
     "ALL",
     "Allow",
+    "Approval",
     "CallFacts",
     "Context",
     "Deny",
@@ -22,7 +28,9 @@ __all__ = [
     "End",
     "Event",
     "Events",
+    "Hold",
     "Kinds",
+    "Monitor",
     "Opaque",
     "PartEnd",
     "Policy",
@@ -30,14 +38,19 @@ __all__ = [
     "Request",
     "RequestPart",
     "Rewrite",
+    "Score",
     "Stop",
     "Text",
     "TextPolicy",
     "Thinking",
     "ToolCall",
     "ToolGate",
+    "ToolResult",
     "Transcript",
+    "Turn",
     "Verdict",
     "gate",
+    "monitor",
     "run",
+    "subject",
 ]

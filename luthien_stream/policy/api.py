@@ -30,6 +30,8 @@ class Policy(Struct, forbid_unknown_fields=True):
     for the end of a text, `block` for whole parts), or to the end of the answer. The engine enforces it."""
     redacts: ClassVar[bool] = False
     """True for a policy that takes secrets out: it always fails closed."""
+    beside: ClassVar[bool] = False
+    """True for a policy that only watches: it runs in the shadow stage, where it delays nothing and changes nothing."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it uses of `ctx` beyond time and chance: `judge`, `sample`, `ask`, `history`."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from luthien_stream.core.lens import Lens
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Folded, Want
 from luthien_stream.events.log import AnyEvent, ResponseAborted, ResponseCompleted, ResponseFailed, VerdictReached
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.program import PolicyProgram
@@ -22,13 +23,13 @@ class ShadowProgram:
         self._inner = PolicyProgram(pipeline, lenses)
         self.over = False
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take the next accepted input."""
-        self._inner.feed(event)
+        self._inner.feed(event, source)
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         """Take the recorded result of an effect."""
-        self._inner.decide(key, value)
+        self._inner.decide(key, value, of, time)
 
     def advance(self) -> Sequence[AnyEvent]:
         """Run until it waits for input or effects; return outputs in order."""
@@ -39,6 +40,10 @@ class ShadowProgram:
     def wants(self) -> Sequence[Want]:
         """The effects it waits for now."""
         return self._inner.wants()
+
+    def folds(self) -> Sequence[Folded]:
+        """What it adds to its session, once it is over."""
+        return self._inner.folds()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now."""

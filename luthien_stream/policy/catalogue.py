@@ -6,7 +6,7 @@ group `luthien_stream.policies`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -84,7 +84,12 @@ def find(name: str, folder: Path | None = None) -> type[Policy]:
 
 def names(folder: Path | None = None) -> list[str]:
     """The names of all policies that `find` can find."""
-    return sorted({*_files(folder), *_points()})
+    return sorted(places(folder))
+
+
+def places(folder: Path | None = None) -> Mapping[str, Path | EntryPoint]:
+    """Where each policy is that `find` can find: a file, or an installed package's entry point."""
+    return {**_points(), **_files(folder)}
 
 
 def built_in() -> Path:

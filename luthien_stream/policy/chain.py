@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from luthien_stream.core.program import Want
 from luthien_stream.policy.context import CallFacts, Shared
-from luthien_stream.policy.driver import Down, Driver
+from luthien_stream.policy.driver import Driver
+from luthien_stream.policy.item import Down
 from luthien_stream.policy.pipeline import Pipeline
 
 
@@ -39,7 +40,7 @@ class Chain:
 
     def wants(self) -> Sequence[Want]:
         """The effects that policies wait for."""
-        return [driver.want for driver in self._drivers if driver.want is not None]
+        return [want for driver in self._drivers for want in driver.wants()]
 
     def close(self) -> None:
         """Let go of all generators."""

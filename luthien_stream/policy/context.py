@@ -4,76 +4,44 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
-from msgspec import Struct
 
-from luthien_stream.config.model import Globs
+from luthien_stream.core.digest import digest_of
+from luthien_stream.core.lens import Request
 from luthien_stream.core.program import Want
-from luthien_stream.events.log import Phase, RequestReceived, VerdictKind, VerdictReached
-from luthien_stream.policy.effects import perform
+from luthien_stream.errors import PolicyError
+from luthien_stream.events.answer import ToolCall
+from luthien_stream.events.log import Known, VerdictKind, VerdictReached
+from luthien_stream.policy.asking import ASK_S, Approval, asked, hold
+from luthien_stream.policy.effects import perform, recorded, together
+from luthien_stream.policy.errors import TooManyEffects
+from luthien_stream.policy.facts import CallFacts as CallFacts
+from luthien_stream.policy.facts import Identity as Identity
+from luthien_stream.policy.facts import Shared as Shared
 from luthien_stream.policy.matching import fits
+from luthien_stream.policy.preflight import is_preflight
+from luthien_stream.policy.tokens import count_tokens
+from luthien_stream.policy.turns import Turn, turns_of
 
-
-class CallFacts(Struct, frozen=True):
-    """What is known of the call that a policy runs in."""
-
-    id: str = ""
-    session: str = ""
-    user: str = ""
-    """Whom the request names, in `user` or `metadata.user_id`."""
-    model: str = ""
-    format: str = ""
-    path: str = ""
-    streamed: bool = False
-    key: str = ""
-    """Name of the gateway key, empty where the client brought its own credential."""
-    client: str = ""
-
-    @classmethod
-    def of(cls, event: RequestReceived) -> CallFacts:
-        """Read them from the event that opens the call."""
-        return cls(**{name: getattr(event, "call" if name == "id" else name) for name in cls.__struct_fields__})
-
-
-class Shared:
-    """What all policies of one call have in common while they run."""
-
-    __slots__ = ("now", "results", "waiting")
-
-    def __init__(self) -> None:
-        self.now = 0
-        """The time of the event in hand, microseconds since 1970."""
-        self.results: dict[str, Any] = {}
-        """Recorded results of effects, by key."""
-        self.waiting = 0
-        """How many policies of the response chain wait for an effect."""
-
-
-class Identity(Struct, frozen=True):
-    """Which policy of the chain a context belongs to, and in which phase."""
-
-    name: str
-    version: str
-    index: int
-    phase: Phase
-    timeout_s: float
-    tools: Globs = "*"
-    """The tools that the policy is for, where it decides on tool calls."""
+EFFECTS = 1_000
+"""Effects that one policy may ask for in one phase of a call."""
 
 
 class Context:
     """Time, chance, verdicts and facts for one policy in one phase of one call."""
 
-    __slots__ = ("_count", "_me", "_note", "_random", "_shared", "call")
+    __slots__ = ("_count", "_me", "_note", "_random", "_shared", "call", "reached")
 
-    def __init__(self, call: CallFacts, me: Identity, shared: Shared, note: Callable[[VerdictReached], None]) -> None:
+    def __init__(self, call: CallFacts, me: Identity, shared: Shared, note: Callable[[Known], None]) -> None:
         self.call = call
         self._me, self._shared, self._note = me, shared, note
         self._random: random.Random | None = None
         self._count = 0
+        self.reached = 0
+        """When the last effect that the policy used was recorded; the engine sets it."""
 
     @property
     def session(self) -> str:
@@ -85,6 +53,34 @@ class Context:
         return fits(self._me.tools, tool)
 
     @property
+    def request(self) -> Request:
+        """The request: in `request` the one given, in `response` the one that was released. Raises `PolicyError`."""
+        request = self._shared.request
+        if request is None:
+            raise PolicyError("There is no request in this run; give `run` one")
+        return request
+
+    @property
+    def given(self) -> Request:
+        """The request as this policy was given it, in `response` too, where `request` has what became of it."""
+        return self._shared.given.get(self._me.index) or self.request
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """The conversation up to what is to be answered now, oldest first; empty in a run without a request."""
+        return turns_of(self._shared.request) if self._shared.request is not None else ()
+
+    @property
+    def preflight(self) -> bool:
+        """True for a call that is no turn of the conversation: a probe, or a title for the session."""
+        return self._shared.request is not None and is_preflight(self._shared.request)
+
+    @staticmethod
+    def count_tokens(text: str) -> int:
+        """Return how many tokens a text has in OpenAI's newer models, an estimate for others."""
+        return count_tokens(text)
+
+    @property
     def now(self) -> int:
         """When the event in hand came in, microseconds since 1970, UTC."""
         return self._shared.now
@@ -93,7 +89,8 @@ class Context:
     def random(self) -> random.Random:
         """Chance, seeded by call, policy and phase: a second run draws the same."""
         if self._random is None:
-            self._random = random.Random(f"{self.call.id}/{self._me.index}/{self._me.phase}")
+            me = self._me
+            self._random = random.Random(f"{me.prefix}{self.call.id}/{me.index}/{me.phase}")
         return self._random
 
     def uuid(self) -> uuid.UUID:
@@ -114,10 +111,36 @@ class Context:
         verdict.reason, verdict.shown, verdict.score, verdict.about = reason, shown, score, about
         self._note(verdict)
 
+    async def gather(self, *awaitables: Awaitable[Any]) -> list[Any]:
+        """Wait for several effects at once, at most 64; return their results in order.
+
+        They go on in rounds, so a slow one holds up the others of its round. What the first of them raises is raised.
+        """
+        return await together(awaitables)
+
+    async def ask(self, call: ToolCall, reason: str = "", *, timeout_s: float = ASK_S) -> Approval:
+        """Have a person decide on a tool call, at most `timeout_s`; no answer by then is `expired`.
+
+        The call waits meanwhile, whatever the policy's own `timeout_s` says.
+        """
+        held = hold(call, reason, self._key(), self._me, self.call, self._shared.place)
+        held.deadline = self._from_now(timeout_s)
+        self._note(held)
+        return Approval.of(await recorded(asked(held, timeout_s)))
+
     def _effect(self, kind: str, args: Any = None, timeout_s: float | None = None) -> Awaitable[Any]:
         """Ask the owner of the call for something outside the log; its result is recorded once and counts for ever."""
+        digest_of(kind, args)  # what the log cannot hold fails here, in the policy
+        limit = self._me.timeout_s if timeout_s is None else min(timeout_s, self._me.timeout_s)
+        return perform(Want(self._key(), kind, args, limit))
+
+    def _key(self) -> str:
         me = self._me
-        key = f"{me.index}/{me.phase}/{self._count}"
+        if self._count >= EFFECTS:
+            raise TooManyEffects(f"asks for more than {EFFECTS} effects; decide with fewer")
         self._count += 1
-        limit = me.timeout_s if timeout_s is None else min(timeout_s, me.timeout_s)
-        return perform(Want(key, kind, args, limit))
+        return f"{me.prefix}{me.index}/{me.phase}/{self._count - 1}"
+
+    def _from_now(self, seconds: float) -> int:
+        """The time in `seconds`, counted from the event in hand or the last effect, whatever is later."""
+        return max(self._shared.now, self.reached) + int(seconds * 1e6)

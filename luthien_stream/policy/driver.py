@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import AsyncGeneratorType
 from typing import Any
 
 from luthien_stream.core.program import Want
+from luthien_stream.errors import Nondeterminism
 from luthien_stream.events.answer import ALL, End, Event, Text, Thinking
 from luthien_stream.events.log import LogEvent, PolicyFailed, ResponseCompleted, ResponseFailed, VerdictReached
 from luthien_stream.policy.api import Stop
@@ -27,18 +28,12 @@ from luthien_stream.policy.errors import (
     YieldAfterEnd,
 )
 from luthien_stream.policy.held import Held
+from luthien_stream.policy.item import Down, Item
 from luthien_stream.policy.pipeline import Bound
 from luthien_stream.policy.stream import NEXT, Events
 from luthien_stream.policy.trace import describe, place
+from luthien_stream.policy.waiting import Waiting
 
-
-class Flush:
-    """Passes the chain behind the events of one frame: what of the frame is not through by then goes alone."""
-
-
-FLUSH = Flush()
-Item = Event | bytes | LogEvent | Flush
-Down = Callable[[Item], None]
 _EVENTS = Events()
 _BROKEN = frozenset({"cut", "error"})
 
@@ -65,7 +60,7 @@ class Driver:
         "_send",
         "_shared",
         "_slow",
-        "want",
+        "_waiting",
     )
 
     def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down) -> None:
@@ -89,8 +84,8 @@ class Driver:
         """The policy gets no more events."""
         self._inbox: deque[tuple[int, Item]] = deque()
         self._now = 0
-        self.want: Want | None = None
-        """The effect that the policy waits for."""
+        self._waiting: Waiting | None = None
+        """The effects that the policy waits for."""
 
     def start(self) -> None:
         """Run the policy to where it wants its first event."""
@@ -116,7 +111,7 @@ class Driver:
     def push(self, item: Item) -> None:
         """Take the next item. What the policy does not see flows past it."""
         kind = type(item)
-        if self.want is not None:
+        if self._waiting is not None:
             self._inbox.append((self._shared.now, item))
         elif kind not in self._sees:
             self._down(item)
@@ -130,17 +125,25 @@ class Driver:
                 self._step(self._send, item)
 
     def decided(self) -> None:
-        """Go on if the effect that the policy waits for has its result."""
-        want, shared = self.want, self._shared
-        if want is None or want.key not in shared.results:
+        """Go on if the effects that the policy waits for have their results."""
+        waiting, shared = self._waiting, self._shared
+        if waiting is None or not waiting.ready():
             return
-        self.want = None
+        self._waiting = None
         shared.waiting -= 1
         shared.now = self._now
-        self._step(self._send, shared.results[want.key])
-        while self._inbox and self.want is None:
+        if waiting.wrong is not None:
+            self._fail(waiting.wrong)
+        else:
+            self._ctx.reached = max(self._ctx.reached, waiting.time)
+            self._step(self._send, waiting.value)
+        while self._inbox and self._waiting is None:
             shared.now, item = self._inbox.popleft()
             self.push(item)
+
+    def wants(self) -> Sequence[Want]:
+        """The effects that the policy waits for."""
+        return () if self._waiting is None else self._waiting.wants()
 
     def close(self) -> None:
         """Let the generator run its `finally` blocks; nothing of it is used any more."""
@@ -180,16 +183,21 @@ class Driver:
                 if not self._closing:
                     return
                 resume, value = self._pump.throw, StopAsyncIteration()  # type: ignore[union-attr]
-            elif type(token) is not Want:
+            elif type(token) is not Want and type(token) is not tuple:
                 what = type(token).__name__
                 self._fail(ForeignAwait(f"awaited {what}; a policy may await `events` and `ctx` only"))
                 return
-            elif token.key in self._shared.results:
-                resume, value = self._send, self._shared.results[token.key]
             else:
-                self.want, self._now = token, self._shared.now
-                self._shared.waiting += 1
-                return
+                waiting = Waiting(token, self._shared)
+                if not waiting.ready():
+                    self._waiting, self._now = waiting, self._shared.now
+                    self._shared.waiting += 1
+                    return
+                if waiting.wrong is not None:
+                    self._fail(waiting.wrong)
+                    return
+                self._ctx.reached = max(self._ctx.reached, waiting.time)
+                resume, value = self._send, waiting.value
 
     def _check(self, out: Event) -> None:
         """Raise what is wrong with something that the policy put out."""
@@ -247,14 +255,13 @@ class Driver:
     def _fail(self, error: BaseException) -> None:
         """Record the failure; `open` goes on without the policy, `closed` ends the call."""
         bound = self._bound
+        went = "closed" if isinstance(error, Nondeterminism) else bound.on_error
         message = describe(error, place(error, self._generator, type(bound.policy)))
-        self._down(
-            PolicyFailed(
-                call=self._call, policy=bound.name, error=type(error).__name__, message=message, went=bound.on_error
-            )
-        )
+        failure = PolicyFailed(call=self._call, policy=bound.name, error=type(error).__name__, message=message)
+        failure.went = went
+        self._down(failure)
         self.close()
-        if self._held is not None and bound.on_error == "open":
+        if self._held is not None and went == "open":
             self._sees = frozenset()
             for event in self._held.events():
                 self._down(event)
@@ -269,8 +276,8 @@ class Driver:
         self._sees = frozenset()
         self._down = _drop
 
-    def _note(self, verdict: VerdictReached) -> None:
-        self._down(verdict)
+    def _note(self, event: LogEvent) -> None:
+        self._down(event)
 
     def _verdict(self, stop: Stop) -> VerdictReached:
         bound = self._bound

@@ -1,24 +1,94 @@
 """Effects: what a policy gets from outside the log. The awaitable hands a `Want` to whoever steps the policy.
 
 A recorded result is any plain value; `{"error": kind, "message": text}` is a failure and raises in the policy.
+Several awaitables run side by side in rounds: each is stepped until it waits, in order, and none goes on before all of
+the round have what they wait for. So their effects have the same keys whatever is late.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator, Iterable, Sequence
 from typing import Any
 
 from luthien_stream.core.program import Want
-from luthien_stream.policy.errors import EffectFailed
+from luthien_stream.policy.errors import EffectFailed, ForeignAwait, TooManyEffects
+
+AT_ONCE = 64
+"""How many a policy may wait for at the same time."""
+Token = Want | tuple[Want, ...]
+"""What a policy waits for: one result, or several at once."""
 
 
 @types.coroutine
-def perform(want: Want) -> Generator[Want, Any, Any]:
+def recorded(want: Want) -> Generator[Want, Any, Any]:
+    """Wait for the recorded result of `want`, a failure too."""
+    return (yield want)
+
+
+async def perform(want: Want) -> Any:
     """Wait for the recorded result of `want`. Raises `EffectFailed` where a failure or timeout was recorded."""
-    value = yield want
-    if isinstance(value, dict) and "error" in value:
-        raise EffectFailed(
-            f"{want.kind} failed: {value['error']} {value.get('message', '')}".rstrip(), error=value["error"]
-        )
+    value = await recorded(want)
+    if is_failure(value):
+        raise failed(want.kind, value["error"], value.get("message", ""))
     return value
+
+
+def failed(kind: str, error: str, message: str = "") -> EffectFailed:
+    """Return what is raised for an effect that failed; `error` is one word, `message` says more."""
+    return EffectFailed(f"{kind} failed: {error} {message}".rstrip(), error=error)
+
+
+def is_failure(value: Any) -> bool:
+    """True for the recorded result of an effect that failed."""
+    return isinstance(value, dict) and isinstance(value.get("error"), str)
+
+
+@types.coroutine
+def together(awaitables: Iterable[Awaitable[Any]]) -> Generator[tuple[Want, ...], Sequence[Any], list[Any]]:
+    """Run them side by side; return their results in order. Raises what the first of a round raises."""
+    runs: dict[int, Generator[Any, Any, Any]] = {i: one.__await__() for i, one in enumerate(awaitables)}
+    results: list[Any] = [None] * len(runs)
+    given: dict[int, Any] = dict.fromkeys(runs)
+    try:
+        if len(runs) > AT_ONCE:
+            raise TooManyEffects(f"gathers {len(runs)} at once; at most {AT_ONCE} are allowed")
+        while runs:
+            tokens: dict[int, Token] = {}
+            for number, run in list(runs.items()):
+                try:
+                    tokens[number] = _checked(run.send(given[number]))
+                except StopIteration as returned:
+                    results[number] = returned.value
+                    del runs[number]
+            if tokens:
+                given = _shared_out(tokens, (yield _joined(tokens.values())))
+    finally:
+        for run in runs.values():
+            run.close()
+    return results
+
+
+def _checked(token: Any) -> Token:
+    for one in token if isinstance(token, tuple) else (token,):
+        if type(one) is not Want:
+            raise ForeignAwait(f"gathered what awaits {type(one).__name__}; only what `ctx` gives may be gathered")
+    return token  # type: ignore[no-any-return]
+
+
+def _joined(tokens: Iterable[Token]) -> tuple[Want, ...]:
+    return tuple(want for token in tokens for want in (token if isinstance(token, tuple) else (token,)))
+
+
+def _shared_out(tokens: dict[int, Token], values: Sequence[Any]) -> dict[int, Any]:
+    """Give each run what it waited for."""
+    given: dict[int, Any] = {}
+    at = 0
+    for number, token in tokens.items():
+        if isinstance(token, tuple):
+            given[number] = values[at : at + len(token)]
+            at += len(token)
+        else:
+            given[number] = values[at]
+            at += 1
+    return given

@@ -41,5 +41,9 @@ class EffectFailed(PolicyError):
     """Something outside the log failed or was too late; `facts["error"]` says how."""
 
 
+class TooManyEffects(PolicyError):
+    """A policy asks for too much from outside: at most 64 effects at once, and 1,000 in one phase of a call."""
+
+
 class MissingEffect(PolicyError):
     """A run needs the recorded result of an effect, and the record has none."""

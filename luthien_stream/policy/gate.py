@@ -1,54 +1,34 @@
 """Sugar for policies that decide on tool calls: `@gate`, and `ToolGate` for those with configuration.
 
 A gate holds from the first tool call to the end of the turn: what it shows must stand before the calls it keeps, and
-no call may run while another of the same turn is undecided.
+no call may run while another of the same turn is undecided. The checks run side by side; what they say is applied in
+the order of the calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
-from msgspec import Struct
 
 from luthien_stream.events.answer import Event, Text, ToolCall
-from luthien_stream.policy.api import Hold, Policy, Stop
+from luthien_stream.policy.api import Hold as Holds
+from luthien_stream.policy.api import Policy, Stop
+from luthien_stream.policy.asking import Approval
 from luthien_stream.policy.context import Context
+from luthien_stream.policy.effects import AT_ONCE
 from luthien_stream.policy.stream import Events
+from luthien_stream.policy.verdicts import Allow, Deny, Hold, Rewrite, Score, Verdict
 
-BLOCKED = "A policy blocked this tool call."
-
-
-class Allow(Struct, frozen=True):
-    """Let the call through."""
-
-    reason: str = ""
-
-
-class Deny(Struct, frozen=True):
-    """Drop the call: the log has `reason`, the agent is told `shown`, a constant unless you say otherwise."""
-
-    reason: str = ""
-    shown: str = BLOCKED
-
-
-class Rewrite(Struct, frozen=True):
-    """Let the call through with other arguments."""
-
-    args: Any
-    reason: str = ""
-
-
-Verdict = Allow | Deny | Rewrite | Stop
 Check = Callable[[ToolCall, Context], Awaitable[Verdict]]
 
 
 class ToolGate(Policy):
     """A policy that decides on each tool call whose name one of `tools` (globs) matches."""
 
-    hold: ClassVar[Hold] = "turn"
+    hold: ClassVar[Holds] = "turn"
     tools: ClassVar[tuple[str, ...]] = ("*",)
 
     async def check(self, call: ToolCall, ctx: Context) -> Verdict:
@@ -58,41 +38,76 @@ class ToolGate(Policy):
     async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Pass everything up to the first tool call; then hold, decide, and put out what is kept."""
         held: list[Event] = []
-        shown: dict[str, None] = {}
-        said = holding = False
+        said = False
         async for event in events:
-            if isinstance(event, ToolCall):
-                holding = True
-                held += await self._decide(event, ctx, shown)
-            elif holding:
+            if held or isinstance(event, ToolCall):
                 held.append(event)
             else:
                 said = said or isinstance(event, Text)
                 yield event
+        shown: dict[str, None] = {}
+        checked = [event for event in held if isinstance(event, ToolCall) and self._is_mine(event, ctx)]
+        verdicts: list[Verdict] = []
+        for at in range(0, len(checked), AT_ONCE):
+            verdicts += await ctx.gather(*(self._verdict(call, ctx) for call in checked[at : at + AT_ONCE]))
+        kept = {id(call): _apply(verdict, call, ctx, shown) for call, verdict in zip(checked, verdicts, strict=True)}
         if shown:
             yield Text(("\n\n" if said else "") + "\n\n".join(shown))
         for event in held:
-            yield event
+            left = kept.get(id(event), event)
+            if left is not None:
+                yield left
 
-    async def _decide(self, call: ToolCall, ctx: Context, shown: dict[str, None]) -> list[Event]:
-        """Record the verdict; return what is left of the call."""
-        if not ctx.concerns(call.name) or not any(fnmatchcase(call.name, tool) for tool in self.tools):
-            return [call]
-        verdict = await self.check(call, ctx)
-        match verdict:
-            case Allow():
-                ctx.verdict("allow", verdict.reason, about=call.id)
-                return [call]
-            case Rewrite():
-                ctx.verdict("rewrite", verdict.reason, about=call.id)
-                return [call.with_args(verdict.args)]
-            case Deny():
-                ctx.verdict("deny", verdict.reason, shown=verdict.shown, about=call.id)
-                shown[verdict.shown] = None
-                return []
-            case Stop():
-                raise verdict
-        raise TypeError(f"check returned a {type(verdict).__name__}; return Allow, Deny, Rewrite or Stop")
+    def _is_mine(self, call: ToolCall, ctx: Context) -> bool:
+        return ctx.concerns(call.name) and any(fnmatchcase(call.name, tool) for tool in self.tools)
+
+    async def _verdict(self, call: ToolCall, ctx: Context) -> Verdict:
+        """Check one call, and ask a person where the check says so; a `Stop` waits for the verdicts before it."""
+        try:
+            verdict = await self.check(call, ctx)
+        except Stop as stop:
+            return stop
+        if not isinstance(verdict, Hold):
+            return verdict
+        ctx.verdict("hold", verdict.reason, about=call.id)
+        return _answered(await ctx.ask(call, verdict.reason, timeout_s=verdict.limit_s), verdict)
+
+
+def _answered(approval: Approval, hold: Hold) -> Verdict:
+    """What a person's answer, or their silence, makes of a hold."""
+    match approval.decision, hold.on_timeout:
+        case "approve", _:
+            return Allow(f"approved by {approval.by}")
+        case "modify", _:
+            return Rewrite(approval.args, f"modified by {approval.by}")
+        case "reject", _:
+            return Deny(f"rejected by {approval.by}", hold.shown)
+        case _, "allow":
+            return Allow("nobody answered in time")
+        case _, "stop":
+            return Stop(hold.shown, "nobody answered in time")
+    return Deny("nobody answered in time", hold.shown)
+
+
+def _apply(verdict: Verdict, call: ToolCall, ctx: Context, shown: dict[str, None]) -> ToolCall | None:
+    """Record the verdict; return what is left of the call."""
+    match verdict:
+        case Allow():
+            ctx.verdict("allow", verdict.reason, about=call.id)
+            return call
+        case Score():
+            ctx.verdict("score", verdict.reason, score=verdict.score, about=call.id)
+            return call
+        case Rewrite():
+            ctx.verdict("rewrite", verdict.reason, about=call.id)
+            return call.with_args(verdict.args)
+        case Deny():
+            ctx.verdict("deny", verdict.reason, shown=verdict.shown, about=call.id)
+            shown[verdict.shown] = None
+            return None
+        case Stop():
+            raise verdict
+    raise TypeError(f"check returned a {type(verdict).__name__}; return Allow, Rewrite, Deny, Hold, Score or Stop")
 
 
 def gate(*tools: str) -> Callable[[Check], ToolGate]:

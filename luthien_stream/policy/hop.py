@@ -8,11 +8,12 @@ and refusals have one sequence all the way to the edge.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from luthien_stream.core.lens import Lens
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Folded, Want
 from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
@@ -52,10 +53,12 @@ class HopProgram:
         self._out: list[AnyEvent] = []
         self.over = False
 
-    def feed(self, event: AnyEvent) -> None:
-        """Take the next accepted input."""
+    def feed(self, event: AnyEvent, source: str = "") -> None:
+        """Take the next accepted input; `source` is whose it is where it belongs to a draw."""
         kind = type(event)
-        if kind is ChunkReceived:
+        if source:
+            self._inner.feed(event, source)
+        elif kind is ChunkReceived:
             self._inner.feed(event)
         elif self._passes:
             self._pass_on(event)
@@ -70,9 +73,9 @@ class HopProgram:
         elif kind in _FROM_EDGE:
             self._inner.feed(event)
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         """Take the recorded result of an effect."""
-        self._inner.decide(key, value)
+        self._inner.decide(key, value, of, time)
 
     def advance(self) -> Sequence[AnyEvent]:
         """Run until it waits for input or effects; return outputs in order."""
@@ -87,6 +90,10 @@ class HopProgram:
     def wants(self) -> Sequence[Want]:
         """The effects it waits for now."""
         return self._inner.wants()
+
+    def folds(self) -> Sequence[Folded]:
+        """What the call adds to its session."""
+        return self._inner.folds()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from luthien_stream.core.lens import Lens, Request
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Folded, Want
 from luthien_stream.errors import ClientError, PolicyError
 from luthien_stream.events.log import (
     AnyEvent,
@@ -24,7 +24,7 @@ from luthien_stream.events.log import (
     ResponseStarted,
     Terminal,
 )
-from luthien_stream.policy.context import CallFacts, Shared
+from luthien_stream.policy.facts import CallFacts, Place, Shared
 from luthien_stream.policy.passing import PassRun
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.request import RequestRun
@@ -67,13 +67,14 @@ class PolicyProgram:
         self._decided = False
         self.over = False
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take the next accepted input."""
         self._inputs.append(event)
 
-    def decide(self, key: str, value: Any) -> None:
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         """Take the recorded result of an effect."""
         self._shared.results[key] = value
+        self._shared.records[key] = (of, time)
         self._decided = True
 
     def advance(self) -> Sequence[AnyEvent]:
@@ -89,6 +90,10 @@ class PolicyProgram:
         """The effects it waits for now."""
         run = self._request or self._response
         return () if self.over or run is None else run.wants()
+
+    def folds(self) -> Sequence[Folded]:
+        """What it adds to its session, once it is over."""
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now: what policies hold does not leave, and no good end is made up."""
@@ -135,6 +140,7 @@ class PolicyProgram:
     def _open(self, event: RequestReceived) -> None:
         self._call = CallFacts.of(event)
         self._shared.now = event.time
+        self._shared.place = Place.of(event, self._pipeline.stage)
         self._lens = self._lenses.get(event.format)
         if self._lens is None:
             self._fail("bad_request", f"The format {event.format!r} is not known here")
@@ -167,7 +173,7 @@ class PolicyProgram:
         elif run.refused is not None:
             self._answer_refusal(run.request, run.refused.shown)
         else:
-            request = run.request
+            request = self._shared.request = run.request
             body = request.body if request.changed else b""
             self._out.append(
                 RequestReleased(

@@ -7,18 +7,20 @@ from typing import Any
 
 from luthien_stream.core.lens import Request
 from luthien_stream.core.program import Want
+from luthien_stream.errors import Nondeterminism
 from luthien_stream.events.log import AnyEvent, PolicyFailed, RequestRefused, ResponseFailed, VerdictReached
 from luthien_stream.policy.api import Refuse
 from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
 from luthien_stream.policy.errors import ForeignAwait, NotAGenerator
 from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.trace import describe, place
+from luthien_stream.policy.waiting import Waiting
 
 
 class RequestRun:
     """See the module. `advance` until `done`; then `refused`, `failed`, or `request` is for the provider."""
 
-    __slots__ = ("_call", "_out", "_running", "_shared", "_todo", "_want", "failed", "refused", "request")
+    __slots__ = ("_call", "_ctx", "_out", "_running", "_shared", "_todo", "_waiting", "failed", "refused", "request")
 
     def __init__(
         self, pipeline: Pipeline, call: CallFacts, shared: Shared, request: Request, out: list[AnyEvent]
@@ -27,7 +29,8 @@ class RequestRun:
         self._call, self._shared = call, shared
         self._todo = [(i, bound) for i, bound in enumerate(pipeline.policies) if "request" in bound.phases]
         self._running: Coroutine[Any, Any, Any] | None = None
-        self._want: Want | None = None
+        self._ctx: Context | None = None
+        self._waiting: Waiting | None = None
         self.request = request
         self._out = out
         self.refused: RequestRefused | None = None
@@ -39,21 +42,26 @@ class RequestRun:
         return not self._todo or self.refused is not None or self.failed is not None
 
     def wants(self) -> Sequence[Want]:
-        """The effect that the policy in hand waits for."""
-        return [self._want] if self._want is not None else []
+        """The effects that the policy in hand waits for."""
+        return self._waiting.wants() if self._waiting is not None else []
 
     def advance(self) -> None:
         """Run until an effect is missing or all is done."""
         while not self.done:
             index, bound = self._todo[0]
-            value = None
-            if self._want is not None:
-                if self._want.key not in self._shared.results:
+            value, waiting = None, self._waiting
+            if waiting is not None:
+                if not waiting.ready():
                     return
-                value, self._want = self._shared.results[self._want.key], None
-            if self._step(index, bound, value):
-                self._running = None
-                self._todo.pop(0)
+                self._waiting, value = None, waiting.value
+                if self._ctx is not None:
+                    self._ctx.reached = max(self._ctx.reached, waiting.time)
+            if waiting is not None and waiting.wrong is not None:
+                self._fail(bound, waiting.wrong)
+            elif not self._step(index, bound, value):
+                continue
+            self._running = None
+            self._todo.pop(0)
 
     def close(self) -> None:
         """Let go of the policy in hand, whatever it says."""
@@ -68,7 +76,9 @@ class RequestRun:
 
     def _start(self, index: int, bound: Bound) -> Any:
         me = Identity(bound.name, bound.version, index, "request", bound.timeout_s, bound.match.tool)
-        return bound.policy.request(self.request, Context(self._call, me, self._shared, self._out.append))
+        self._shared.request = self.request
+        self._ctx = Context(self._call, me, self._shared, self._out.append)
+        return bound.policy.request(self.request, self._ctx)
 
     def _step(self, index: int, bound: Bound, value: Any) -> bool:
         """Send `value` into the policy in hand; return True if the policy is done."""
@@ -77,7 +87,7 @@ class RequestRun:
                 self._running = self._start(index, bound)
             token = self._running.send(value)
         except StopIteration as returned:
-            return self._take(bound, returned.value)
+            return self._take(index, bound, returned.value)
         except Refuse as refuse:
             self._refuse(bound, refuse)
         except KeyboardInterrupt:
@@ -85,15 +95,17 @@ class RequestRun:
         except BaseException as error:  # noqa: BLE001 - the policy's own code, `SystemExit` included
             self._fail(bound, error)
         else:
-            if type(token) is Want:
-                self._want = token
+            if type(token) is Want or type(token) is tuple:
+                self._waiting = Waiting(token, self._shared)
                 return False
             what = type(token).__name__
             self._fail(bound, ForeignAwait(f"awaited {what}; a policy may await `ctx` only"))
         return True
 
-    def _take(self, bound: Bound, request: Any) -> bool:
+    def _take(self, index: int, bound: Bound, request: Any) -> bool:
         if hasattr(request, "body") and hasattr(request, "parts"):
+            if request is not self.request:
+                self._shared.given[index] = self.request
             self.request = request
         else:
             self._fail(bound, NotAGenerator(f"request returned a {type(request).__name__}; return the request"))
@@ -110,9 +122,10 @@ class RequestRun:
     def _fail(self, bound: Bound, error: BaseException) -> None:
         message = describe(error, place(error, self._running, type(bound.policy)))
         failure = PolicyFailed(call=self._call.id, policy=bound.name, error=type(error).__name__, phase="request")
-        failure.message, failure.went = message, bound.on_error
+        went = "closed" if isinstance(error, Nondeterminism) else bound.on_error
+        failure.message, failure.went = message, went
         self._out.append(failure)
         self.close()
-        if bound.on_error == "closed":
+        if went == "closed":
             text = f"The policy {bound.name} failed: {message}"
             self.failed = ResponseFailed(call=self._call.id, lane="final", error="policy_failed", message=text)

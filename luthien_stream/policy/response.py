@@ -25,7 +25,7 @@ from luthien_stream.events.log import (
 )
 from luthien_stream.policy.chain import Chain
 from luthien_stream.policy.context import CallFacts, Shared
-from luthien_stream.policy.driver import FLUSH, Down, Flush, Item
+from luthien_stream.policy.item import FLUSH, Down, Flush, Item
 from luthien_stream.policy.ordinals import Kind, Ordinals
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.stream import HOLD_LIMIT

@@ -10,12 +10,20 @@ from msgspec import Struct, field
 from luthien_stream.core.lens import Request
 from luthien_stream.core.program import Want
 from luthien_stream.events.answer import ALL, End, Event, Text, ToolCall
-from luthien_stream.events.log import AnyEvent, PolicyFailed, RequestRefused, ResponseFailed, Terminal, VerdictReached
+from luthien_stream.events.log import (
+    AnyEvent,
+    CallHeld,
+    PolicyFailed,
+    RequestRefused,
+    ResponseFailed,
+    Terminal,
+    VerdictReached,
+)
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.chain import Chain
 from luthien_stream.policy.context import CallFacts, Shared
-from luthien_stream.policy.driver import Item
 from luthien_stream.policy.errors import MissingEffect
+from luthien_stream.policy.item import Item
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.request import RequestRun
 
@@ -31,6 +39,8 @@ class Transcript(Struct):
     events: list[Event] = field(default_factory=list)
     """What the client gets of the answer."""
     verdicts: list[VerdictReached] = field(default_factory=list)
+    held: list[CallHeld] = field(default_factory=list)
+    """What people were asked about."""
     effects: dict[str, Any] = field(default_factory=dict)
     """Results that the policies used, by key."""
     request: Request | None = None
@@ -100,6 +110,7 @@ class _Engine:
         for event in out:
             self._record(event)
         transcript = self.transcript
+        self._shared.request = run.request
         transcript.request, transcript.refused, transcript.end = run.request, run.refused, run.failed
 
     def answer(self, events: Iterable[Event]) -> None:
@@ -142,6 +153,8 @@ class _Engine:
         match item:
             case VerdictReached():
                 self.transcript.verdicts.append(item)
+            case CallHeld():
+                self.transcript.held.append(item)
             case PolicyFailed():
                 self.transcript.failures.append(item)
             case _ if isinstance(item, Terminal):

@@ -20,11 +20,14 @@ def load_file(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{file} cannot be loaded as Python")
     module = module_from_spec(spec)
+    before = sys.modules.get(name)
     sys.modules[name] = module  # annotations of structs are resolved there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before  # what was loaded of this file before goes on
         raise ConfigError(f"{file}:{_line(error, file)}: {type(error).__name__}: {error}") from error
     return module
 

@@ -18,26 +18,13 @@ from luthien_stream.bus.port import START, Open
 from luthien_stream.core.accept import opens
 from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom, StageCall
-from luthien_stream.events.log import (
-    AnyEvent,
-    ChunkSeen,
-    PolicyFailed,
-    RequestReceived,
-    RequestReleased,
-    ResponseAborted,
-    ResponseCompleted,
-    ResponseFailed,
-    SampleRequested,
-    Slip,
-    VerdictReached,
-)
+from luthien_stream.events.log import AnyEvent, ChunkSeen, RequestReceived, RequestReleased, Slip
 from luthien_stream.events.slip import watches
+from luthien_stream.worker.asking import Answered
 from luthien_stream.worker.stall import Watch
-from luthien_stream.worker.turn import Turn
+from luthien_stream.worker.turn import Turn, said_beside
 
 log = structlog.get_logger()
-_TOLD = frozenset({VerdictReached, PolicyFailed, SampleRequested, ResponseCompleted, ResponseFailed, ResponseAborted})
-"""What a stage beside the calls lets out."""
 
 
 class OpenCall(StageCall):
@@ -95,6 +82,8 @@ class Partition:
         self.rebuilt = False
         self.wanted: list[tuple[str, Want]] = []
         """Effects to perform, for the owner to take."""
+        self.answered: list[Answered] = []
+        """Questions to people that were decided, for the owner to take."""
         self.notes: list[AnyEvent] = []
         """Events for the partition's own stream."""
         self._credit_due = False
@@ -178,10 +167,12 @@ class Partition:
         self._touched[call.id] = call
 
     def adopt(self, id: str, want: Want, value: Any) -> bool:
-        """Record and use the result of an effect; False if the call is gone."""
+        """Record and use the result of an effect; False if nobody waits for it any more."""
         call = self.calls.get(id)
-        if call is None:
+        if call is None or all(wanted.key != want.key for wanted in call.wants()):
             return False
+        if want.kind == "ask":
+            self.answered.append((id, call.edge, want, value))
         self._watch.running = (self.key, id, START)
         try:
             call.decide(want, value, self.stage, self._now())
@@ -229,6 +220,11 @@ class Partition:
         self._watch.running = None
 
     # what comes out
+    @property
+    def touched(self) -> bool:
+        """Something has happened since the last turn."""
+        return bool(self._touched)
+
     def turn(self) -> Turn:
         """Return what has happened since the last turn."""
         turn = Turn()
@@ -256,8 +252,7 @@ class Partition:
             call.told = seen
             turn.put(keys.inbox(call.edge), [ChunkSeen(call=call.id, upto=seen, time=self._now())])
         if call.outputs:
-            told = [event for event in call.outputs if type(event) in _TOLD] if self._beside else call.outputs
-            turn.put(call.route, told)
+            turn.put(call.route, said_beside(call.outputs) if self._beside else call.outputs)
             call.outputs = []
         elif call.known and not call.done:
             return
@@ -267,6 +262,7 @@ class Partition:
             self._asked = {key for key in self._asked if key[0] != call.id}
             self.closed[call.id] = self._now()
             turn.closed.append(call.id)
+            turn.folds += call.program.folds()
         else:
             turn.open[call.id] = call.as_open()
 

@@ -25,11 +25,12 @@ from luthien_stream.policy.beside import ShadowProgram
 from luthien_stream.policy.hop import HopProgram
 from luthien_stream.policy.in_force import InForce
 from luthien_stream.policy.pipeline import Pipeline
-from luthien_stream.worker.clock import Clock, SystemClock
-from luthien_stream.worker.effects import Perform, timer, wait_for_person
+from luthien_stream.worker.asking import Asking, ask_nobody
+from luthien_stream.worker.clock import SystemClock
 from luthien_stream.worker.lease import LeaseThread, renew_leases
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.patience import sure
+from luthien_stream.worker.performers import performers
 from luthien_stream.worker.presence import Presence
 from luthien_stream.worker.retire import Retire
 from luthien_stream.worker.served import Served
@@ -97,11 +98,6 @@ async def follow(worker: Worker, in_force: InForce, stage: str, again: asyncio.E
             log.warning("log_does_not_answer", error=type(error).__name__)
 
 
-def performers(clock: Clock) -> Mapping[str, Perform]:
-    """Return what this worker can do for policies, by kind."""
-    return {"timer": timer(clock), "ask": wait_for_person}
-
-
 class Worker:
     """One worker. `url` is where its helper threads connect; empty: it shares its process and has none.
 
@@ -130,8 +126,10 @@ class Worker:
 
     def _station(self, pipeline: Pipeline) -> Station:
         program: Callable[[Pipeline, Mapping[str, Lens]], Program] = HopProgram
+        asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
+        perform = performers(self._bus, self._clock, pipeline.stage, asking)
         if pipeline.name == SHADOW:
-            program = ShadowProgram
+            program, perform = ShadowProgram, {**perform, "ask": ask_nobody}
         return Station(
             bus=self._bus,
             worker=self.name,
@@ -141,7 +139,8 @@ class Worker:
             limits=self._limits,
             watch=self._watch,
             presence=self._presence,
-            performers=performers(self._clock),
+            asking=asking,
+            performers=perform,
             recorded=self._recorded,
         )
 

@@ -11,7 +11,7 @@ import structlog
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.port import Bus
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom
 from luthien_stream.errors import BusError
 from luthien_stream.events.log import AnyEvent
@@ -24,15 +24,15 @@ log = structlog.get_logger()
 GONE = Doom("stage_gone", "No worker has the policies of this call any more; send the request again", gently=False)
 
 
-class Nothing:
+class Nothing(Program):
     """The program of a call whose policies are gone."""
 
     over = False
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take nothing."""
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: object, of: str = "", time: int = 0) -> None:
         """Take nothing."""
 
     def advance(self) -> Sequence[AnyEvent]:

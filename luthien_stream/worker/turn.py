@@ -5,23 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from luthien_stream.bus.port import Open, Settlement
+from luthien_stream.core.program import Folded
 from luthien_stream.events import pack
-from luthien_stream.events.log import AnyEvent
+from luthien_stream.events.log import (
+    AnyEvent,
+    PolicyFailed,
+    ResponseAborted,
+    ResponseCompleted,
+    ResponseFailed,
+    SampleRequested,
+    VerdictReached,
+)
 
 MAX_EVENTS = 64
 MAX_BYTES = 32 * 1024
+
+_BESIDE = frozenset({VerdictReached, PolicyFailed, SampleRequested, ResponseCompleted, ResponseFailed, ResponseAborted})
 
 
 class Turn:
     """Gathered by the partition, made to a settlement by the owner."""
 
-    __slots__ = ("bodies", "closed", "effects", "open", "outputs")
+    __slots__ = ("bodies", "closed", "effects", "folds", "open", "outputs")
 
     def __init__(self) -> None:
         self.effects: list[AnyEvent] = []
         self.outputs: dict[str, list[AnyEvent]] = {}
         self.open: dict[str, Open] = {}
         self.closed: list[str] = []
+        self.folds: list[Folded] = []
+        """What the closed calls add to their sessions."""
         self.bodies: list[tuple[str, bytes]] = []
         """(SHA-256 in hex, body), to be stored before the settlement is sent."""
 
@@ -47,6 +60,7 @@ class Turn:
             effects=pack.encode(src, self.effects) if self.effects else b"",
             outputs=[(to, raw) for to, events in self.outputs.items() for raw in packs(src, events)],
             open=self.open,
+            folds=self.folds,
             closed=self.closed,
         )
 
@@ -64,3 +78,8 @@ def packs(src: str, events: Iterable[AnyEvent]) -> Iterator[bytes]:
         size += weight
     if batch:
         yield pack.encode(src, batch)
+
+
+def said_beside(events: Iterable[AnyEvent]) -> list[AnyEvent]:
+    """What a stage that only watches lets out of its lane."""
+    return [event for event in events if type(event) in _BESIDE]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Program, Want
 from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
@@ -21,7 +21,7 @@ from luthien_stream.events.log import (
 STAGES = ("one@00000000", "two@00000000")
 
 
-class StageProgram:
+class StageProgram(Program):
     """One stage: every chunk leaves with the result of the last effect. `J` asks a judge, `H` a person (in stage one),
     `2` doubles, `0` drops; a call whose body is `turn` is held to its end by stage one."""
 
@@ -38,11 +38,11 @@ class StageProgram:
         self._effects = 0
         self._call = ""
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         self._call = event.call
         self._queue.append(event)
 
-    def decide(self, key: str, value: object) -> None:
+    def decide(self, key: str, value: object, of: str = "", time: int = 0) -> None:
         self._known.setdefault(key, value)
 
     def wants(self) -> Sequence[Want]:

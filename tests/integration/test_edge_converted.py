@@ -16,8 +16,9 @@ from luthien_stream.events.answer import ALL, Event, Text, ToolCall
 from luthien_stream.formats import LENSES
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.context import Context
-from luthien_stream.policy.gate import Allow, Deny, Verdict, gate
+from luthien_stream.policy.gate import gate
 from luthien_stream.policy.stream import Events
+from luthien_stream.policy.verdicts import Allow, Deny, Verdict
 from luthien_stream.testing.provider import FakeProvider
 from tests.integration.edge_ends import ended, message
 from tests.integration.edge_rig import FORMATS, Got, Rig, request_body, running

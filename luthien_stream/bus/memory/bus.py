@@ -11,6 +11,7 @@ from luthien_stream.bus import keys
 from luthien_stream.bus.ids import order, text
 from luthien_stream.bus.memory.data import Data
 from luthien_stream.bus.memory.kept import Kept
+from luthien_stream.bus.memory.lasting import Lasting
 from luthien_stream.bus.memory.partition import Lease
 from luthien_stream.bus.memory.reader import MemoryReader, Waiters
 from luthien_stream.bus.memory.stream import Group
@@ -25,7 +26,7 @@ def microseconds() -> int:
     return time.time_ns() // 1000
 
 
-class MemoryBus(Kept, Bus):
+class MemoryBus(Kept, Lasting, Bus):
     """All roles of one process share one. `clock` gives microseconds; `maxmemory` (bytes, 0 for none) makes it full.
 
     The methods of the port are described there.
@@ -230,13 +231,14 @@ class MemoryBus(Kept, Bus):
         refused = found.check(settlement)
         if refused is not None:
             return refused
-        if settlement.effects or settlement.outputs or settlement.open:
+        if settlement.effects or settlement.outputs or settlement.open or settlement.folds:
             self._refuse_if_full()
         found.apply(settlement, self._clock())
         if settlement.effects:
             self._append(keys.partition_stream(partition), settlement.effects)
         for stream, raw in settlement.outputs:
             self._append(stream, raw)
+        self._add_folds(settlement.folds)
         return Settled("ok")
 
     def _append(self, stream: str, raw: bytes) -> str:

@@ -24,6 +24,27 @@ class Beat(Struct):
     expires: int
 
 
+class Session(Struct):
+    """What is kept of a session for one policy: `state` is made of the first `base` deltas, encoded as they are."""
+
+    base: int = 0
+    state: bytes = b""
+    deltas: list[bytes] = field(default_factory=list)
+    expires: int = 0
+
+    def add(self, delta: bytes, seen: int, state: bytes) -> None:
+        """Add a delta, and put a state in the place of the first `seen`."""
+        if self.base < seen <= self.base + len(self.deltas):
+            self.deltas = self.deltas[seen - self.base :]
+            self.base, self.state = seen, state
+        self.deltas.append(delta)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.state) + sum(map(len, self.deltas))
+
+
 class Data(Struct):
     """The keys of the server."""
 
@@ -32,6 +53,9 @@ class Data(Struct):
     partitions: dict[str, Partition] = field(default_factory=dict)
     bodies: dict[str, Body] = field(default_factory=dict)
     values: dict[str, Body] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    members: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Names by group, with when each leaves it."""
     beats: dict[tuple[str, str], Beat] = field(default_factory=dict)
     dead: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
     dead_last: Id = ZERO
@@ -58,9 +82,12 @@ class Data(Struct):
             self.find(name, now)
         self.bodies = {ref: body for ref, body in self.bodies.items() if body.expires > now}
         self.values = {name: value for name, value in self.values.items() if value.expires > now}
+        self.sessions = {key: kept for key, kept in self.sessions.items() if kept.expires > now}
         self.beats = {key: beat for key, beat in self.beats.items() if beat.expires > now}
 
     def used(self) -> int:
-        """Bytes of all entries, bodies and values."""
+        """Bytes of all entries, bodies, values and sessions."""
         kept = [*self.bodies.values(), *self.values.values()]
-        return sum(stream.size for stream in self.streams.values()) + sum(len(one.body) for one in kept)
+        size = sum(stream.size for stream in self.streams.values())
+        size += sum(session.size for session in self.sessions.values())
+        return size + sum(len(one.body) for one in kept)

@@ -12,6 +12,7 @@ from luthien_stream.bus import keys
 from luthien_stream.bus.limits import CLOSED_KEPT_MS, DEAD_LETTERS_KEPT
 from luthien_stream.bus.port import START, Acquired, Bus, Entry, Lag, Open, Settled, Settlement
 from luthien_stream.bus.redis import replies
+from luthien_stream.bus.redis.lasting import Lasting
 from luthien_stream.bus.redis.links import Reply, call_once, checked, find, is_existing_group, is_missing_group
 from luthien_stream.bus.redis.reader import RedisReader
 from luthien_stream.bus.redis.server import Server
@@ -21,7 +22,7 @@ from luthien_stream.errors import BodyMissing, BusUnavailable
 CLAIM_PAGES = 20
 
 
-class RedisBus(Bus):
+class RedisBus(Lasting, Bus):
     """The bus at a redis-py URL (`redis://`, `rediss://`, `unix://`). The methods of the port are described there.
 
     After a restart of the server the first `append` to each stream is refused with `BusUnavailable`: its producer must

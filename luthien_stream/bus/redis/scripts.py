@@ -13,7 +13,7 @@ USES: dict[str, tuple[str, ...]] = {
     "release": (),
     "last_words": (),
     "suspect": (),
-    "settle": ("ids",),
+    "settle": ("ids", "fold"),
     "spill": ("ids",),
     "trim": ("ids", "group"),
     "trim_stream": ("ids", "group"),
@@ -21,6 +21,9 @@ USES: dict[str, tuple[str, ...]] = {
     "lag": ("ids", "group"),
     "last_id": ("ids", "group"),
     "though_full": (),
+    "take_value": (),
+    "remember": (),
+    "count": (),
 }
 """All scripts, with the files that stand before them."""
 

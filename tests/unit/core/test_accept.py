@@ -94,7 +94,7 @@ def test_the_first_effect_and_the_first_candidate_count() -> None:
     assert intake.accept("console:y", ApprovalDecided(call="c", key="1", decision="deny")) == "repeat"
     assert intake.accept("edge:b", ResponseAborted(call="c", lane="original", reason="gone")) == "candidate"
     assert intake.accept("edge:b", ChunkSeen(call="c", upto=3)) == "note"
-    assert set(intake.candidates) == {"1", "cut"}
+    assert set(intake.candidates) == {("1", ""), ("cut", "")}
 
 
 def test_a_late_copy_of_a_request_opens_nothing() -> None:

@@ -14,8 +14,8 @@ from luthien_stream.events.log import Terminal
 from luthien_stream.policy import Context, EffectFailed, End, Event, Events, Policy, Text, run
 from luthien_stream.policy.chain import Chain
 from luthien_stream.policy.context import CallFacts, Shared
-from luthien_stream.policy.driver import Item
 from luthien_stream.policy.errors import MissingEffect
+from luthien_stream.policy.item import Item
 from luthien_stream.policy.pipeline import Bound, Pipeline
 
 

@@ -9,9 +9,8 @@ import pytest
 from luthien_stream.config.model import Globs, Match
 from luthien_stream.core.lens import Request
 from luthien_stream.events.log import RequestReleased, VerdictReached
-from luthien_stream.policy import Context, Event, Events, Policy, Text, ToolCall
+from luthien_stream.policy import Context, Deny, Event, Events, Policy, Text, ToolCall, ToolGate, Verdict
 from luthien_stream.policy.context import CallFacts
-from luthien_stream.policy.gate import Deny, ToolGate, Verdict
 from luthien_stream.policy.matching import fits
 from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.run import run

@@ -244,9 +244,9 @@ async def test_a_body_by_reference_is_fetched_or_the_call_is_ended(hands: Hands)
     seen: list[bytes] = []
 
     class Reader(Toy):
-        def feed(self, event: AnyEvent) -> None:
+        def feed(self, event: AnyEvent, source: str = "") -> None:
             seen.append(getattr(event, "body", b""))
-            super().feed(event)
+            super().feed(event, source)
 
     body = b"x" * 40_000
     ref = sha256(body).hexdigest()

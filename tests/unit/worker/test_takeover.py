@@ -80,9 +80,9 @@ async def test_a_stored_body_lives_as_long_as_its_call() -> None:
     bus = MemoryBus(clock=lambda: SystemClock().now_us() + later[0])
 
     class Reader(Toy):
-        def feed(self, event: AnyEvent) -> None:
+        def feed(self, event: AnyEvent, source: str = "") -> None:
             seen.extend([event.body] if hasattr(event, "body") else [])
-            super().feed(event)
+            super().feed(event, source)
 
     body = b"x" * 40_000
     one = request("c")

@@ -9,7 +9,7 @@ from typing import Any
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.memory import MemoryBus
-from luthien_stream.core.program import Program, Want
+from luthien_stream.core.program import Folded, Program, Want
 from luthien_stream.events import pack
 from luthien_stream.events.log import (
     AnyEvent,
@@ -23,8 +23,9 @@ from luthien_stream.events.log import (
     ResponseStarted,
     Slip,
 )
+from luthien_stream.worker.asking import Asking
 from luthien_stream.worker.clock import SystemClock
-from luthien_stream.worker.effects import Perform, timer, wait_for_person
+from luthien_stream.worker.effects import Perform, timer
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.owner import Owner
 from luthien_stream.worker.presence import Presence
@@ -53,11 +54,11 @@ class Toy(Program):
         self._call = ""
         self._crash = crash
 
-    def feed(self, event: AnyEvent) -> None:
+    def feed(self, event: AnyEvent, source: str = "") -> None:
         self._call = event.call
         self._inputs.append(event)
 
-    def decide(self, key: str, value: Any) -> None:
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         self._known.setdefault(key, value)
 
     def wants(self) -> Sequence[Want]:
@@ -81,6 +82,9 @@ class Toy(Program):
                 self.over = True
         outputs, self._outputs = self._outputs, []
         return outputs
+
+    def folds(self) -> Sequence[Folded]:
+        return ()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         self.over = True
@@ -150,13 +154,16 @@ class Hands:
         self.judged = 0
         self.performers: dict[str, Perform] = {
             "judge": self._judge,
-            "ask": wait_for_person,
+            "ask": self._wait,
             "timer": timer(SystemClock()),
         }
         self.gate = asyncio.Event()
         self.gate.set()
         self._make, self._limits = make, limits
         self.tasks: list[asyncio.Task[None]] = []
+
+    async def _wait(self, call: str, want: Want) -> None:
+        await asyncio.Event().wait()
 
     async def _judge(self, call: str, want: Want) -> int:
         await self.gate.wait()
@@ -188,6 +195,7 @@ class Hands:
             clock=clock,
             watch=Watch(),
             presence=presence,
+            asking=Asking(self.bus, clock, presence, STAGE),
             performers=self.performers,
             **fields,
         )

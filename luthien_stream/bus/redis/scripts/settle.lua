@@ -1,6 +1,7 @@
 -- One turn of an owner, whole or not at all: the commands that a full server refuses come first.
 -- KEYS stream state open closed destination...
--- ARGV owner turn cursor effects spill_prefix closed_kept_us n_outputs pack... n_open (call value)... n_closed call...
+-- ARGV owner turn cursor effects spill_prefix closed_kept_us n_outputs pack... n_open (call value)...
+--   n_folds (key delta seen state ttl_ms)... n_closed call...
 local state = redis.call('HMGET', KEYS[2], 'owner', 'turn', 'cursor', 'crashes')
 if state[1] ~= ARGV[1] then return 'FENCED' end
 local turn, mine = tonumber(state[2]), tonumber(ARGV[2])
@@ -28,6 +29,13 @@ for _ = 1, n do
     redis.call('HSET', KEYS[3], call, value)
   end
   i = i + 2
+end
+
+n = tonumber(ARGV[i])
+i = i + 1
+for _ = 1, n do
+  fold(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4])
+  i = i + 5
 end
 
 n = tonumber(ARGV[i])

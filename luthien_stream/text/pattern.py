@@ -1,0 +1,75 @@
+"""Regular expressions in time linear in the text, whoever wrote them: RE2, so none can be a bomb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from luthien_stream.errors import ConfigError
+
+try:
+    import re2
+except ImportError as error:
+    raise ConfigError("This policy needs google-re2, which has wheels for Linux (glibc) and macOS") from error
+
+_MEMORY = 64 << 20
+"""Bytes that one expression may take, its automaton included."""
+
+
+class Match(Protocol):
+    """Where an expression matched."""
+
+    def start(self, group: int = 0) -> int: ...
+    def end(self, group: int = 0) -> int: ...
+    def span(self, group: int = 0) -> tuple[int, int]: ...
+
+
+class Pattern(Protocol):
+    """A compiled expression. `pos` and `endpos` bound where it may match; what lies around them is seen."""
+
+    groups: int
+
+    def search(self, text: str | bytes, pos: int | None = None, endpos: int | None = None) -> Match | None: ...
+    def match(self, text: str, pos: int | None = None, endpos: int | None = None) -> Match | None: ...
+    def finditer(self, text: str, pos: int | None = None, endpos: int | None = None) -> Iterator[Match]: ...
+
+
+def compiled(expression: str, *, any_case: bool = False) -> Pattern:
+    """Compile an expression in RE2's syntax. Raises `ValueError` that says what is wrong with it."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MEMORY
+    options.case_sensitive = not any_case
+    try:
+        pattern: Pattern = re2.compile(expression, options)
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise ValueError(f"{expression[:80]!r} is no regular expression for RE2: {said}") from error
+    return pattern
+
+
+def stands_in(pattern: Pattern, text: str) -> bool:
+    """True if an expression matches anywhere: cheaper than to ask where."""
+    return pattern.search(text.encode()) is not None
+
+
+def either(expressions: Iterable[str]) -> str:
+    """One expression that matches where any of `expressions` does."""
+    return "|".join(f"(?:{one})" for one in expressions) or r"[^\x00-\x{10ffff}]"
+
+
+def literal(text: str) -> str:
+    """The expression that matches just this text."""
+    return str(re2.escape(text))
+
+
+def readable(text: str) -> str:
+    """The same text, character for character, where half a surrogate pair, which has no encoding, is U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text

@@ -1,0 +1,117 @@
+"""What secrets look like: rules as data, and where in a text they match."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from luthien_stream.text.key_block import HEADER_TAIL
+from luthien_stream.text.pattern import compiled, either, literal, stands_in
+
+
+class Rule(Struct, frozen=True):
+    """One kind of secret. The secret is a group of `pattern`: `group`, or the first, or all of it without one."""
+
+    name: str
+    pattern: str
+    keywords: tuple[str, ...] = ()
+    """In small letters; one of them stands near every match. None: the rule is tried everywhere."""
+    spread: bool = False
+    """A match may go over white space: what is said before the secret tells it."""
+    group: int = 0
+    entropy: float = 0.0
+    """Bits per character that a secret has at least."""
+    digits: bool = False
+    """A secret has a digit and a letter: else it is a word, or the name of a variable."""
+    unless: tuple[str, ...] = ()
+    """Patterns that no secret has a match of."""
+    stopwords: tuple[str, ...] = ()
+    """In small letters; no secret has one of them."""
+
+
+class _Known:
+    """A rule, compiled."""
+
+    __slots__ = ("_unless", "group", "pattern", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule, self.pattern = rule, compiled(rule.pattern)
+        self.group = rule.group or min(1, self.pattern.groups)
+        self._unless = compiled(either(rule.unless)) if rule.unless else None
+
+    def admits(self, secret: str) -> bool:
+        """True if what the pattern found is a secret."""
+        rule = self.rule
+        if rule.digits and not (any(c.isdigit() for c in secret) and any(c.isalpha() for c in secret)):
+            return False
+        if rule.entropy and entropy(secret) < rule.entropy:
+            return False
+        if self._unless is not None and stands_in(self._unless, secret):
+            return False
+        lowered = secret.lower()
+        return not any(word in lowered for word in rule.stopwords)
+
+
+Span = tuple[int, int, str]
+"""A secret in a text: its start, its end, and its rule."""
+
+
+class Finder:
+    """Finds the secrets of some rules."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Raises `ValueError` for a pattern that RE2 does not take."""
+        near = [rule for rule in rules if not rule.spread]
+        far = [rule for rule in rules if rule.spread]
+        self.always = any(not rule.keywords for rule in far)
+        """Some rule over white space has no keyword."""
+        words = f"(?i:{either(map(literal, sorted({word for rule in far for word in rule.keywords})))})"
+        quick = either(rule.pattern for rule in near)
+        self._near, self._far = [_Known(rule) for rule in near], [_Known(rule) for rule in far]
+        self._words, self._quick = compiled(words), compiled(quick)
+        self._any = compiled(either(rule.pattern for rule in far))
+        self._hint = compiled(either([quick, words, HEADER_TAIL]))
+
+    def hints(self, text: str) -> bool:
+        """True if anything calls for a closer look."""
+        return stands_in(self._hint, text)
+
+    def first_hint(self, text: str) -> int | None:
+        """Where the first thing stands that calls for a closer look, None if there is none."""
+        found = self._hint.search(text)
+        return None if found is None else found.start()
+
+    def word(self, text: str) -> bool:
+        """True if a keyword of a rule over white space stands in a text."""
+        return stands_in(self._words, text)
+
+    def near_spans(self, text: str) -> list[Span]:
+        """All secrets in a text without white space."""
+        return _matches(self._near, text) if stands_in(self._quick, text) else []
+
+    def far_spans(self, text: str) -> list[Span]:
+        """All secrets that what is said before them tells."""
+        return _matches(self._far, text) if stands_in(self._any, text) else []
+
+
+def _matches(rules: Sequence[_Known], text: str) -> list[Span]:
+    lowered = text.lower()
+    spans: list[Span] = []
+    for known in rules:
+        words = known.rule.keywords
+        if words and not any(word in lowered for word in words):
+            continue
+        for found in known.pattern.finditer(text):
+            start, end = found.span(known.group)
+            if 0 <= start < end and known.admits(text[start:end]):
+                spans.append((start, end, known.rule.name))
+    return spans
+
+
+def entropy(text: str) -> float:
+    """Bits per character, after Shannon."""
+    size = len(text)
+    return -sum(n / size * math.log2(n / size) for n in Counter(text).values())
