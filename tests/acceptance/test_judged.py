@@ -70,7 +70,7 @@ async def test_workers_killed_while_their_judge_is_awaited(tmp_path: Path) -> No
             judge.script(opinion(score))
             judge.pause()
             held = ask(gateway, http)
-            await wait_until(lambda asked=asked: len(judge.requests) == asked + 1, timeout=30)
+            await wait_until(lambda asked=asked: len(judge.requests) == asked + 1, timeout=30)  # type: ignore[misc]
             kill(await owner(gateway))
             judge.resume()
             got = await held
