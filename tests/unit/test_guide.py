@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from luthien_stream.cli.main import main
+from luthien_stream.cli.pipeline_check import load_checked
 from luthien_stream.policy import Text, ToolCall, run
 from luthien_stream.policy.catalogue import find
 from luthien_stream.testing.laws import CORPUS, laws
@@ -76,6 +77,12 @@ def test_its_policies_keep_the_laws(project: Path, name: str) -> None:
     config: dict[str, dict[str, Any]] = {"no_names": {"name": "Alice"}, "brief": {"characters": 30}}
     stem = Path(name).stem
     laws(find(stem, project / "workers")(**config.get(stem, {})), CORPUS[1:4])
+
+
+@pytest.mark.parametrize("name", sorted(name for name in files() if name.endswith(".yaml")))
+def test_its_configurations_are_good(project: Path, name: str) -> None:
+    """With the policies they name."""
+    assert load_checked(project / name).pipeline
 
 
 def test_its_commands_do_what_it_says(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -325,3 +325,20 @@ def test_wrong_usage_says_what_to_do(tried: Try) -> None:
     assert "no luthien.yaml here" in tried(["pipeline"], "")[2]
     assert "--with is for one policy" in tried(["pipeline", "--with", "{}"], "")[2]
     assert tried(["noop"], "")[:2] == (0, [])
+
+
+def test_what_only_watches_decides_nothing(tried: Try, tmp_path: Path) -> None:
+    """Policies in shadow have a field of their own, for those who ask for it; stages of others are named."""
+    (tmp_path / "luthien.yaml").write_text(
+        "pipeline:\n"
+        '  - {use: block_tools, with: {rules: [{tool: "*"}]}, mode: shadow}\n'
+        '  - {external: elsewhere, version: "1", phases: [response]}\n'
+        "  - {use: all_caps, stage: last}\n"
+    )
+    case = {"tool": "Bash", "args": {}}
+    _, lines, err = tried(["pipeline"], case)
+    assert (lines[0]["verdict"], "shadow" in lines[0]) == ("allow", False)
+    assert "the stage elsewhere is not tried" in err
+    _, lines, _ = tried(["pipeline", "--shadow"], case)
+    assert (lines[0]["verdict"], lines[0]["output"]) == ("allow", case)
+    assert lines[0]["shadow"] == [{"policy": "block_tools", "verdict": "deny", "reason": "rule '*' ''"}]
