@@ -51,6 +51,10 @@ class NoNumber(LuthienError):
     """What is kept under this name is no whole number: count under another name."""
 
 
+class HoldUnknown(LuthienError):
+    """No question to a person has this id: `luthien-stream approvals list` lists them."""
+
+
 class Fenced(BusError):
     """Another worker owns this partition now."""
 

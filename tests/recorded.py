@@ -11,6 +11,7 @@ from luthien_stream.events.log import (
     EffectRecorded,
     FrameInjected,
     Hop,
+    PolicyRan,
     RequestReceived,
     RequestReleased,
     ResponseCompleted,
@@ -88,6 +89,42 @@ def relayed_call(number: int, *, chunks: int = 4, cut_after: int | None = None) 
         (RECORD, [left, over]),
     ]
     return MadeCall(call, packs, b"".join(frames), b"".join(frames[:cut_after]))
+
+
+def staged_call(number: int) -> MadeCall:
+    """Return a call of two stages, each of which says something, and a third that only watches and says otherwise."""
+    call = call_id(number)
+    names = ("one@11111111", "two@22222222", "shadow@33333333")
+    one, two, shadow = (f"stage:{name}" for name in names)
+    slip = Slip("v", tuple(Hop(name, 0) for name in names[:2]), two)
+    asked = RequestReceived(
+        call=call, n=0, time=START, edge="e1", slip=slip, format="openai_chat", path="/", body=b"{}"
+    )
+    handed = RequestReceived(call=call, n=0, time=START - 9, edge="e1", slip=slip, format="openai_chat", path="/wrong")
+    frame = b"data: staged\n\n"
+    received = ChunkReceived(call=call, n=1, time=START + 10, frame=frame)
+    over = ResponseCompleted(call=call, n=2, time=START + 20, lane="original")
+
+    def lane(policies: tuple[PolicyRan, ...], reason: str, first: list[AnyEvent]) -> list[AnyEvent]:
+        verdicts: list[AnyEvent] = [VerdictReached(call=call, policy=ran.name, kind="allow") for ran in policies]
+        done = ResponseCompleted(call=call, lane="final", reason=reason, policies=policies)
+        events: list[AnyEvent] = [*first, *verdicts, ChunkReleased(call=call, frame=frame, of=1, time=START + 15), done]
+        for n, event in enumerate(events):
+            event.n = n  # type: ignore[misc]
+        return events
+
+    ran = PolicyRan("a", "a1", "allow", 1500), PolicyRan("b", "b1", "deny")
+    watched = (PolicyRan("w", "w1", "stop", shadow=True),)
+    left = ResponseDelivered(call=call, n=0, time=START + 30, last=4, bytes=len(frame))
+    packs: list[tuple[str, list[AnyEvent]]] = [
+        (EDGE, [asked, received, over]),
+        (shadow, lane(watched, "watched", [])),
+        (one, lane(ran[:1], "first", [handed])),
+        (two, lane(ran, "second", [])),
+        (RECORD, [left]),
+        ("shadow:e1", [asked, received, over]),
+    ]
+    return MadeCall(call, packs, frame, frame)
 
 
 def call_id(number: int) -> str:

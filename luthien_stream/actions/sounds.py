@@ -29,7 +29,7 @@ _VERBS = """
     from pivot unpivot summarize checkpoint discard security reassign move
 """
 _VERB_SET = frozenset(_VERBS.split())
-_PROSE = re.compile(r"(?:[^\W_]|[ ,.?!:\n’-]|(?<=\w)'(?=[a-z]\b)|(?<=s)' )+")
+_PROSE = re.compile(r"[^\W\d_](?:[^\W_]|[ ,.?!:\n’-]|(?<=\w)'(?=[a-z]\b)|(?<=s)' )*")
 
 
 def is_sql(text: str) -> bool:

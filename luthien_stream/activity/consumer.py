@@ -22,7 +22,7 @@ from luthien_stream.activity.quarantine import letter_of_entry, write_or_set_asi
 from luthien_stream.activity.store import Store, StoreUnavailable
 from luthien_stream.bus.port import Bus, Entry, Reader
 from luthien_stream.errors import BodyMissing, BusError, PackError
-from luthien_stream.events.pack import decode
+from luthien_stream.events.pack import COPIES, decode, is_from
 
 log = structlog.get_logger()
 
@@ -141,6 +141,8 @@ class Consumer:
     async def _decode(self, entries: Sequence[Entry]) -> list[Delivery]:
         batch = []
         for entry in entries:
+            if is_from(entry.raw, COPIES):
+                continue
             try:
                 batch.append(Delivery(entry.stream, entry.id, decode(entry.raw)))
             except PackError as error:

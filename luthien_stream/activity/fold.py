@@ -126,7 +126,12 @@ def _fold_others(others: list[tuple[int, str, AnyEvent]]) -> Rows:
         key = (row.call_id, row.src, row.n, row.key)
         if key not in events or entry < events[key].entry:
             events[key] = row
-        if isinstance(event, RequestReceived) and (event.call not in calls or entry < calls[event.call].entry):
+        # A later stage is handed the same request; the row is what the edge said.
+        if (
+            isinstance(event, RequestReceived)
+            and not src.startswith("stage:")
+            and (event.call not in calls or entry < calls[event.call].entry)
+        ):
             calls[event.call] = _call_row(event, entry)
     rows.calls = [calls[call] for call in sorted(calls)]
     rows.events = [events[key] for key in sorted(events)]

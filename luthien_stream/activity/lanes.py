@@ -20,6 +20,7 @@ from luthien_stream.events.log import (
     ResponseDelivered,
     Terminal,
 )
+from luthien_stream.events.slip import watches
 
 Kind = Literal["frame", "rest", "body"]
 _E = TypeVar("_E")
@@ -107,6 +108,12 @@ def final_lane(record: Record) -> LaneView:
     return _released_lane(record, src) if src.startswith("stage:") else _relayed_lane(record)
 
 
+def said_once(record: Record) -> list[StoredEvent]:
+    """All events but those of stages whose word a later stage passed on."""
+    speaker = _source(record, "final")
+    return [s for s in record.events if s.src == speaker or watches(s.src) or not s.src.startswith("stage:")]
+
+
 def _released_lane(record: Record, src: str) -> LaneView:
     received = record.chunks.get(_source(record, "original"), {})
     view = LaneView(src, end=_end(record, src, "final"))
@@ -152,10 +159,10 @@ def _source(record: Record, lane: Lane) -> str:
         wrote = [s.src for s in record.events if isinstance(s.event, RequestReceived)] + sorted(record.chunks)
         return next((src for src in wrote if src.startswith("edge:")), "")
     ended = [s.src for s in record.events if isinstance(s.event, Terminal) and s.event.lane == "final" and s.n >= 0]
-    released = [src for src in sorted(record.chunks) if src.startswith("stage:")]
-    stages = [src for src in ended + released if src.startswith("stage:")]
-    named = next((event.slip.final_by for event in _of(record, RequestReceived)), "")
-    return named if named in stages else next(iter(stages), "")
+    stages = [src for src in ended + sorted(record.chunks) if src.startswith("stage:") and not watches(src)]
+    slips = [s.event.slip for s in record.events if isinstance(s.event, RequestReceived) and not watches(s.src)]
+    named = next((slip.speaker for slip in slips), next(iter(stages), ""))
+    return named if named in stages else ""
 
 
 def _end(record: Record, src: str, lane: Lane) -> Terminal | None:
@@ -165,6 +172,7 @@ def _end(record: Record, src: str, lane: Lane) -> Terminal | None:
         for stored in record.events
         if isinstance(stored.event, Terminal)
         and stored.event.lane == lane
+        and (stored.src == src or not stored.src.startswith("stage:"))
         and stored.n >= 0
         and src in ("", stored.src)
     ]

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from luthien_stream.activity.lanes import Record, StoredChunk, StoredEvent
 from luthien_stream.activity.store import Store
 from luthien_stream.errors import LuthienError
+from luthien_stream.events.log import PolicyRan
 from luthien_stream.events.pack import decode_event
 
 _KINDS = {"f": "frame", "r": "rest", "b": "body"}
@@ -51,7 +52,9 @@ class Summary(Struct, frozen=True):
     chunks_received: int
     chunks_released: int
     verdicts: list[str]
-    """`policy:kind`, in order."""
+    """`policy:kind`, in order; `policy:kind:shadow` where nothing was done about it."""
+    policies: list[PolicyRan] = field(default_factory=list)
+    """Those that were run to their end, in order, and behind them those that only watched."""
     body_ref: str = ""
     body_size: int = 0
 
@@ -123,4 +126,5 @@ def _summary(row: Mapping[str, Any]) -> Summary:
     fields = {name: row[name] for name in Summary.__struct_fields__}
     if fields["usage"] is not None:
         fields["usage"] = msgspec.json.decode(fields["usage"])
+    fields["policies"] = msgspec.json.decode(fields["policies"])
     return msgspec.convert(fields, Summary)

@@ -17,7 +17,7 @@ from luthien_stream.bus.ids import order
 from luthien_stream.bus.port import START, Bus, Entry, Reader
 from luthien_stream.errors import BusError, PackError
 from luthien_stream.events.log import AnyEvent
-from luthien_stream.events.pack import decode
+from luthien_stream.events.pack import COPIES, decode, is_from
 
 log = structlog.get_logger()
 
@@ -149,6 +149,8 @@ def _told_time(seen: Seen) -> int:
 
 
 def _events(entry: Entry) -> list[Seen]:
+    if is_from(entry.raw, COPIES):
+        return []
     try:
         pack = decode(entry.raw)
     except PackError as error:

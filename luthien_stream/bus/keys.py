@@ -48,6 +48,11 @@ def inbox(edge: str) -> str:
     return f"ls:{{{edge}}}:inbox"
 
 
+def orders(edge: str) -> str:
+    """The stream of what people tell one edge process."""
+    return f"ls:{{{edge}}}:orders"
+
+
 def body(ref: str) -> str:
     """A stored request body."""
     return f"ls:body:{ref}"

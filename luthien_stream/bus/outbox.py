@@ -114,6 +114,11 @@ class Outbox:
             self._alarm = asyncio.get_running_loop().call_later(self._patience_s, self._wake.set)
 
     @property
+    def waiting(self) -> int:
+        """Bytes that were put and are not confirmed."""
+        return self._waiting
+
+    @property
     def idle(self) -> bool:
         """All that was put is confirmed."""
         return self._waiting == 0

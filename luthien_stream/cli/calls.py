@@ -13,6 +13,7 @@ from luthien_stream.activity.read import Summary, list_calls
 from luthien_stream.cli.common import add_instance_flags, console, count, find_instance, print_json, run_async
 from luthien_stream.cli.plain import SHORT_ID, iso, milliseconds, parse_since, printable, span, when
 from luthien_stream.cli.recorded import open_record
+from luthien_stream.events.log import PolicyRan
 
 HELP = (
     """List recorded calls, newest first: what was asked for, how it ended, how long it took, what policies decided."""
@@ -87,8 +88,19 @@ def as_object(call: Summary) -> dict[str, Any]:
         "chunks_released": call.chunks_released,
         "usage": call.usage,
         "verdicts": call.verdicts,
+        "policies": [_ran(policy) for policy in call.policies],
         "body_ref": call.body_ref,
         "body_size": call.body_size,
+    }
+
+
+def _ran(policy: PolicyRan) -> dict[str, Any]:
+    return {
+        "name": policy.name,
+        "version": policy.version,
+        "verdict": policy.verdict,
+        "held_ms": milliseconds(policy.held_us),
+        "shadow": policy.shadow,
     }
 
 

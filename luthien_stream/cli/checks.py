@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -30,7 +30,8 @@ from luthien_stream.core.partition import PARTITIONS
 from luthien_stream.embedded.binaries import find_postgres, find_valkey
 from luthien_stream.embedded.place import EmbeddedError
 from luthien_stream.errors import LuthienError
-from luthien_stream.policy.catalogue import load_pipeline
+from luthien_stream.policy.catalogue import load_stages
+from luthien_stream.policy.stages import Stages
 
 State = Literal["ok", "warn", "fail"]
 LATE_MS = 30_000
@@ -156,26 +157,31 @@ async def upstream(patient: Patient) -> Findings:
 
 async def workers(patient: Patient) -> Findings:
     """Policy workers: there, with this pipeline's version, and every partition owned."""
-    stage = _stage(patient)
+    stages = _stages(patient)
     if _running(patient).redis == "memory":
         yield "ok", IN_MEMORY
         return
     async with _bus(patient) as bus:
         alive = await bus.alive("worker")
-        if not stage:
+        watching = () if stages.shadow is None else (stages.shadow.stage,)
+        if not stages.keys + watching:
             yield "ok", f"{len(alive)} alive; no policies, so calls need none"
-            return
-        fitting = [name for name, facts in alive.items() if stage in facts.get("stages", "").split(",")]
-        if not fitting:
-            yield (
-                "fail",
-                f"no worker runs {stage}: calls are refused. Start `luthien-stream worker` with this configuration",
-            )
-            return
-        free = [number for number in range(PARTITIONS) if not await bus.lease_holder(f"{stage}:{number}")]
-        yield "ok", f"{len(fitting)} alive for {stage}"
-        if free:
-            yield "warn", f"partitions without an owner: {free}; workers take them within seconds, look again"
+        for stage in stages.keys + watching:
+            async for finding in _workers_of(bus, stage, alive, "warn" if stage in watching else "fail"):
+                yield finding
+
+
+async def _workers_of(bus: Bus, stage: str, alive: Mapping[str, Mapping[str, str]], without: State) -> Findings:
+    fitting = [name for name, facts in alive.items() if stage in facts.get("stages", "").split(",")]
+    if not fitting:
+        name = stage.partition("@")[0]
+        lost = "calls are refused" if without == "fail" else "nobody watches"
+        yield without, f"no worker runs {stage}: {lost}. Start `luthien-stream worker --stage {name}`"
+        return
+    free = [number for number in range(PARTITIONS) if not await bus.lease_holder(f"{stage}:{number}")]
+    yield "ok", f"{len(fitting)} alive for {stage}"
+    if free:
+        yield "warn", f"partitions without an owner: {free}; workers take them within seconds, look again"
 
 
 async def activity(patient: Patient) -> Findings:
@@ -222,10 +228,9 @@ def _running(patient: Patient) -> Instance:
     return patient.instance
 
 
-def _stage(patient: Patient) -> str:
+def _stages(patient: Patient) -> Stages:
     uses = patient.config.pipeline if patient.config else ()
-    pipeline = load_pipeline(uses, policy_folder(patient.path))
-    return "" if pipeline is None else pipeline.stage
+    return load_stages(uses, policy_folder(patient.path))
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,6 +79,8 @@ class RoleChild:
     def __init__(self, name: str, command: Sequence[str], logs: Path, *, deadline_s: float) -> None:
         self.name = name
         self.ready = asyncio.Event()
+        self.heard: Callable[[str, dict[str, Any]], None] | None = None
+        """Is told each line that it writes: name and fields."""
         self._command = command
         self._log = RotatingLog(logs / f"{name}.log")
         self._deadline_s = deadline_s
@@ -121,6 +123,8 @@ class RoleChild:
         name = str(event.pop("event", ""))
         if name == "ready":
             self.ready.set()
+        if self.heard is not None:
+            self.heard(name, event)
         level = str(event.pop("level", "info"))
         for key in ("timestamp", "role"):
             event.pop(key, None)
@@ -154,9 +158,16 @@ class RoleChild:
 
     def kill(self) -> None:
         """End it now."""
+        self._signal(signal.SIGKILL)
+
+    def read_again(self) -> None:
+        """Have it read the configuration's pipeline again."""
+        self._signal(signal.SIGHUP)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                self._process.send_signal(number)
 
     def last_words(self) -> list[str]:
         """The last lines it wrote."""

@@ -29,4 +29,4 @@ def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     from luthien_stream.edge.process import serve
 
-    return run_role(args, "edge", partial(serve, index=args.index))
+    return run_role(args, "edge", partial(serve, index=args.index), reads_again=True)

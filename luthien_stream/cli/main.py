@@ -26,6 +26,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "tail": "watch what passes, live",
         "calls": "list recorded calls",
         "show": "show one call: both lanes, verdicts, timings",
+        "approvals": "answer for policies that ask a person",
+        "stop": "end calls now: one, a session's, or all",
         "dead-letter": "look at events that could not be processed",
     },
     "write policies": {

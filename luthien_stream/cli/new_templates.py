@@ -131,6 +131,89 @@ def test_the_laws() -> None:
     """Any chunking, streamed or not, killed at any event: the same."""
     laws(POLICY(characters=20))
 '''
+_MONITOR = '''"""@name@: score each turn beside the call, which it neither delays nor changes."""
+
+from __future__ import annotations
+
+from luthien_stream.policy import Context, Score, Turn, monitor
+
+SIGNS = ("ignore previous instructions", "base64 -d", "/etc/shadow")
+
+
+@monitor(every="turn")
+async def @name@(turn: Turn, ctx: Context) -> Score:
+    """Count signs in what was said and called; `await ctx.judge(...)` would ask a model."""
+    said = " ".join([turn.text, *(call.arguments for call in turn.tool_calls)])
+    found = [sign for sign in SIGNS if sign in said]
+    return Score(len(found) / len(SIGNS), ", ".join(found))
+'''
+_MONITOR_TEST = '''
+def test_signs_are_counted() -> None:
+    """One score a turn, with what led to it."""
+    call = ToolCall("1", "Bash", '{"command": "cat /etc/shadow"}')
+    (verdict,) = run(POLICY(), [Text("I look."), call]).verdicts
+    assert (verdict.kind, verdict.score, verdict.reason) == ("score", 1 / 3, "/etc/shadow")
+
+
+def test_nothing_is_changed() -> None:
+    """Whatever the score."""
+    call = ToolCall("1", "Bash", '{"command": "cat /etc/shadow"}')
+    assert run(POLICY(), [call]).tool_calls == [call]
+
+
+def test_the_laws() -> None:
+    """Any chunking, streamed or not, killed at any event: the same."""
+    laws(POLICY())
+'''
+_HANDLER = '''"""@name@: hooks over OpenAI-shaped requests and chunks, in the older style."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luthien_stream.policy.handler import Chunk, PolicyHandler, StreamControl
+
+
+class @Name@(PolicyHandler):
+    """Its fields are configuration; what a hook remembers of an answer belongs into `control.metadata`."""
+
+    tool: str = "Bash"
+    """The tool that ends the answer."""
+    note: str = "Answer briefly."
+    """Said to the model in each request."""
+
+    def apply_request_policies(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the request, changed or not; `PolicyResult(allowed=False)` would refuse it."""
+        request["messages"].append({"role": "user", "content": self.note})
+        return request
+
+    def apply_streaming_chunk_policy(self, chunk: Chunk, control: StreamControl) -> Chunk | None:
+        """Return what goes on: None, a chunk, or a list of chunks. A tool call comes in one chunk."""
+        for call in chunk.choices[0].delta.tool_calls or ():
+            if call.function.name == self.tool:
+                control.abort(f"{self.tool} was called", f"{self.tool} is not allowed here.")
+                return None
+        return chunk
+'''
+_HANDLER_TEST = '''
+def test_the_tool_ends_the_answer() -> None:
+    """What was said before stays."""
+    came = run(POLICY(), [Text("I look."), ToolCall("1", "Bash", "{}"), Text("Done.")])
+    assert came.text == "I look.\\n\\nBash is not allowed here."
+    assert came.tool_calls == []
+    assert [verdict.kind for verdict in came.verdicts] == ["stop"]
+
+
+def test_other_tools_pass() -> None:
+    """As they came."""
+    call = ToolCall("1", "Read", "{}")
+    assert run(POLICY(), [call]).tool_calls == [call]
+
+
+def test_the_laws() -> None:
+    """Any chunking, streamed or not, killed at any event: the same."""
+    laws(POLICY())
+'''
 _HEAD = '''"""Tests of the policy @name@."""
 
 from __future__ import annotations
@@ -145,7 +228,13 @@ POLICY = find("@name@", Path(__file__).parents[1] / "workers")
 _FIND = "from luthien_stream.policy.catalogue import find"
 _LAWS = "from luthien_stream.testing.laws import laws"
 
-TEMPLATES: Mapping[str, str] = {"text": _TEXT, "gate": _GATE, "policy": _POLICY}
+TEMPLATES: Mapping[str, str] = {
+    "text": _TEXT,
+    "gate": _GATE,
+    "policy": _POLICY,
+    "monitor": _MONITOR,
+    "handler": _HANDLER,
+}
 """The policy's file, by kind."""
 _TESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "text": (("from luthien_stream.policy import Text, run", _FIND, _LAWS), _TEXT_TEST),
@@ -159,6 +248,8 @@ _TESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
         ),
         _POLICY_TEST,
     ),
+    "monitor": (("from luthien_stream.policy import Text, ToolCall, run", _FIND, _LAWS), _MONITOR_TEST),
+    "handler": (("from luthien_stream.policy import Text, ToolCall, run", _FIND, _LAWS), _HANDLER_TEST),
 }
 
 

@@ -6,10 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from luthien_stream.config.check import Finding
 from luthien_stream.config.load import load_config, policy_folder
 from luthien_stream.config.model import Config
-from luthien_stream.errors import LuthienError
+from luthien_stream.config.read import Finding
 
 
 def loads(path: Path | None) -> Callable[[Config], Iterator[Finding]]:
@@ -18,13 +17,10 @@ def loads(path: Path | None) -> Callable[[Config], Iterator[Finding]]:
     def check(config: Config) -> Iterator[Finding]:
         if not config.pipeline:
             return
-        from luthien_stream.policy.catalogue import load_pipeline
+        from luthien_stream.policy.catalogue import check_policies
 
-        for number, use in enumerate(config.pipeline):
-            try:
-                load_pipeline([use], policy_folder(path))
-            except LuthienError as error:
-                yield ("pipeline", number, "use"), str(error)
+        for where, message in check_policies(config.pipeline, policy_folder(path)):
+            yield ("pipeline", *where), message
 
     return check
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import time
 from datetime import UTC, datetime
@@ -79,6 +80,14 @@ def parse_since(text: str, now: float | None = None) -> int:
         return int(datetime.fromisoformat(text).timestamp() * 1e6)
     except ValueError:
         raise NoTime(f"{text!r} is no time: write 10m, 2h, or 2026-01-31T12:00") from None
+
+
+def seconds(text: str) -> float:
+    """The value of a flag that is a span: `30s`, `15m`, `2h`, `1d`."""
+    span = _AGE.fullmatch(text.strip())
+    if span is None or int(span[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time: write 15m, or 1h")
+    return float(int(span[1]) * _SECONDS[span[2]])
 
 
 def _escaped(character: str) -> str:

@@ -21,6 +21,8 @@ kinds:
   text      replaces text, wherever the provider cut it
   gate      decides on tool calls
   policy    request and response, all by hand
+  monitor   scores each turn, beside the call
+  handler   hooks in the older style: requests, chunks
 
 examples:
   luthien-stream policies new no_force_push --kind gate

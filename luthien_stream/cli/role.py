@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Protocol
+from functools import partial
 
 import msgspec
 import structlog
@@ -28,16 +27,12 @@ from luthien_stream.logging import configure
 log = structlog.get_logger()
 
 
-class Serve(Protocol):
-    """The shape of every role's `serve`."""
-
-    def __call__(
-        self, config: Config, instance: Instance, *, data: Path, ready: Callable[[], None], stop: asyncio.Event
-    ) -> Awaitable[None]: ...
+Serve = Callable[..., Awaitable[None]]
+"""A role's `serve`: takes configuration and instance, and by name `data`, `ready`, `stop`, for some `again`."""
 
 
-def run_role(args: argparse.Namespace, name: str, serve: Serve) -> int:
-    """Serve until SIGTERM or SIGINT, drain, and return 0."""
+def run_role(args: argparse.Namespace, name: str, serve: Serve, *, reads_again: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and return 0. `reads_again`: at SIGHUP its event `again` is set."""
     configure(name)
     end_with_parent()
     data = data_folder(args)
@@ -48,7 +43,8 @@ def run_role(args: argparse.Namespace, name: str, serve: Serve) -> int:
     async def until_stopped() -> None:
         stop = asyncio.Event()
         stop_on_signals(stop)
-        await serve(config, instance, data=data, ready=lambda: log.info("ready"), stop=stop)
+        role = partial(serve, again=again_on_signal()) if reads_again else serve
+        await role(config, instance, data=data, ready=lambda: log.info("ready"), stop=stop)
 
     try:
         run_async(until_stopped())
@@ -69,6 +65,13 @@ def as_running(config: Config, instance: Instance) -> Config:
         redis=instance.redis,
         database=instance.database,
     )
+
+
+def again_on_signal() -> asyncio.Event:
+    """Return an event that SIGHUP sets."""
+    again = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.set)
+    return again
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from luthien_stream.cli.child import RoleChild, role_command
 from luthien_stream.config.instance import Instance
 from luthien_stream.config.model import Config
 from luthien_stream.config.targets import needs_litellm
+from luthien_stream.events.slip import SHADOW
 
 log = structlog.get_logger()
 
@@ -32,6 +33,8 @@ class TaskChild:
         self.ready = asyncio.Event()
         self._serve = serve
         self._deadline_s = deadline_s
+        self.again = asyncio.Event()
+        """The configuration's pipeline is to be read again."""
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -67,30 +70,54 @@ class TaskChild:
         if self._task is not None:
             self._task.cancel()
 
+    def read_again(self) -> None:
+        """Have it read the configuration's pipeline again."""
+        self.again.set()
+
     def last_words(self) -> list[str]:
         """None: what it says is on the terminal already."""
         return []
 
 
-def make_roles(
-    config: Config, instance: Instance, data: Path, *, edges: int, workers: int
-) -> list[tuple[int, RoleChild | TaskChild]]:
-    """All roles with their ranks, not started yet."""
+Ranked = tuple[int, RoleChild | TaskChild]
 
-    def role(rank: int, name: str, role: str, *more: str) -> tuple[int, RoleChild]:
-        command = [*role_command(role), "--data", str(data), *more]
-        return rank, RoleChild(name, command, data / "logs", deadline_s=DRAIN_S[rank])
+
+def process(rank: int, name: str, data: Path, role: str, *more: str) -> tuple[int, RoleChild]:
+    """A role as a process of its own, with its rank; not started yet."""
+    command = [*role_command(role), "--data", str(data), *more]
+    return rank, RoleChild(name, command, data / "logs", deadline_s=DRAIN_S[rank])
+
+
+def stage_workers(data: Path, stage: str, workers: int) -> list[tuple[int, RoleChild]]:
+    """The worker processes of one stage: for what only watches one, which must not crowd out the others."""
+    count = 1 if stage == SHADOW else workers
+    return [process(WORKER, f"worker-{stage}-{i}", data, "worker", "--stage", stage) for i in range(count)]
+
+
+def make_roles(
+    config: Config, instance: Instance, data: Path, names: Sequence[str], *, edges: int, workers: int
+) -> list[Ranked]:
+    """All roles with their ranks, not started yet. `names` are those of the stages: with several, each has workers."""
 
     # A process of its own also where the others are tasks: no edge imports litellm.
-    upstream = [role(UPSTREAM, "upstream", "upstream")] if needs_litellm(config) else []
+    upstream = [process(UPSTREAM, "upstream", data, "upstream")] if needs_litellm(config) else []
     if instance.redis == "memory":
         return [*upstream, *_tasks(config, instance, data, workers)]
     return [
-        role(ACTIVITY, "activity", "activity"),
+        process(ACTIVITY, "activity", data, "activity"),
         *upstream,
-        *(role(WORKER, f"worker-{number}", "worker") for number in range(workers)),
-        *(role(EDGE, f"edge-{number}", "edge", "--index", str(number)) for number in range(edges)),
+        *_workers(data, names, workers),
+        *(process(EDGE, f"edge-{number}", data, "edge", "--index", str(number)) for number in range(edges)),
     ]
+
+
+def _workers(data: Path, names: Sequence[str], workers: int) -> list[tuple[int, RoleChild]]:
+    enforcing = [name for name in names if name != SHADOW]
+    if len(enforcing) > 1:
+        found = [child for name in enforcing for child in stage_workers(data, name, workers)]
+    else:
+        found = [process(WORKER, f"worker-{number}", data, "worker") for number in range(workers)]
+    return found + (stage_workers(data, SHADOW, 1) if SHADOW in names else [])
 
 
 def _tasks(config: Config, instance: Instance, data: Path, workers: int) -> list[tuple[int, TaskChild]]:
@@ -104,12 +131,15 @@ def _tasks(config: Config, instance: Instance, data: Path, workers: int) -> list
 
     def task(rank: int, name: str, serve: Callable[..., Awaitable[None]]) -> tuple[int, TaskChild]:
         def run(ready: Callable[[], None], stop: asyncio.Event) -> Awaitable[None]:
-            return serve(config, instance, data=data, bus=bus, ready=ready, stop=stop)
+            more = {} if rank == ACTIVITY else {"again": child.again}
+            return serve(config, instance, data=data, bus=bus, ready=ready, stop=stop, **more)
 
-        return rank, TaskChild(name, run, deadline_s=DRAIN_S[rank])
+        child = TaskChild(name, run, deadline_s=DRAIN_S[rank])
+        return rank, child
 
     return [
         task(ACTIVITY, "activity", activity),
         *(task(WORKER, f"worker-{number}", worker) for number in range(workers)),
+        task(WORKER, "worker-shadow", partial(worker, stage=SHADOW)),
         task(EDGE, "edge-0", partial(edge, index=0)),
     ]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from luthien_stream.activity.lanes import LaneView, Record
+from luthien_stream.activity.lanes import LaneView, Record, said_once
 from luthien_stream.activity.read import Summary
 from luthien_stream.cli.calls import how
 from luthien_stream.cli.plain import clock, day_and_time, printable, size, span
@@ -18,6 +18,7 @@ from luthien_stream.cli.speech import Speech
 from luthien_stream.events.log import (
     PolicyBypassed,
     PolicyFailed,
+    PolicyRan,
     ProtocolViolated,
     RequestRefused,
     ResponseFailed,
@@ -39,11 +40,21 @@ def page(out: Console, summary: Summary, record: Record, lanes: Lanes) -> None:
             facts.add_row(name, Text(printable(value)))
     out.print(facts)
     _print_lanes(out, lanes)
+    if summary.policies:
+        out.print("\npolicies that ran to their end, in order", style="bold")
+        for policy in summary.policies:
+            out.print(_ran(policy), markup=False)
     happened = _happened(record)
     if happened:
         out.print("\nwhat policies did, and what went wrong", style="bold")
         for line in happened:
             out.print(line, markup=False)
+
+
+def _ran(policy: PolicyRan) -> str:
+    held = f"held {span(policy.held_us)}" if policy.held_us else ""
+    words = [policy.name, policy.version, policy.verdict or "-", held, "shadow" if policy.shadow else ""]
+    return "  ".join(printable(word) for word in words if word)
 
 
 def _facts(summary: Summary, lanes: Lanes) -> dict[str, str]:
@@ -121,11 +132,12 @@ def _spoken(said: Speech) -> str:
 
 def _happened(record: Record) -> list[str]:
     lines = []
-    for stored in record.events:
+    for stored in said_once(record):
         event = stored.event
         match event:
             case VerdictReached():
-                words = [event.policy, event.kind, event.phase, event.about, event.reason, event.shown]
+                beside = "shadow" if event.shadow else ""
+                words = [event.policy, event.kind, beside, event.phase, event.about, event.reason, event.shown]
             case PolicyFailed():
                 words = [event.policy, event.error, event.message, f"went {event.went}"]
             case PolicyBypassed() | RequestRefused():

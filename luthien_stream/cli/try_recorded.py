@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from luthien_stream.activity.lanes import LaneView, Record, original_lane
@@ -12,9 +12,13 @@ from luthien_stream.activity.store import Store
 from luthien_stream.cli.common import find_instance, run_async
 from luthien_stream.cli.recorded import open_record
 from luthien_stream.cli.try_cases import Case, Turn
+from luthien_stream.cli.try_effects import Drawn
 from luthien_stream.cli.try_wire import Wire
 from luthien_stream.errors import LuthienError
 from luthien_stream.events.log import AnyEvent, ChunkReceived, EffectRecorded, RequestReceived, ResponseStarted
+
+SAMPLE = "sample:"
+"""How the source of such an answer begins; its key follows."""
 
 
 class NotWhole(LuthienError):
@@ -57,8 +61,22 @@ def case_of(record: Record, request: RequestReceived) -> tuple[Case, Mapping[str
     log = tuple(_inputs(record, request, lane))
     turn = Turn(request.format, request.body, wire, request.streamed, request.model, log=log)
     given: dict[str, Any] = {"request": "", "session": request.session}
-    effects = {s.event.key: s.event.value for s in record.events if isinstance(s.event, EffectRecorded)}
+    effects: dict[str, Any] = {src.removeprefix(SAMPLE): Drawn(_drawn(record, src)) for src in _draws(record)}
+    effects |= {s.event.key: s.event.value for s in record.events if isinstance(s.event, EffectRecorded)}
     return Case(record.call_id, given, [turn], "wire"), effects
+
+
+def _draws(record: Record) -> set[str]:
+    """The sources of answers that policies had asked for."""
+    return {src for src in (*record.chunks, *(stored.src for stored in record.events)) if src.startswith(SAMPLE)}
+
+
+def _drawn(record: Record, src: str) -> Sequence[AnyEvent]:
+    """One of these answers, as far as it came."""
+    inputs: dict[int, AnyEvent] = {stored.n: stored.event for stored in record.events if stored.src == src}
+    for n, chunk in record.chunks.get(src, {}).items():
+        inputs[n] = ChunkReceived(call=record.call_id, n=n, time=chunk.time, frame=chunk.frame, kind=chunk.kind)
+    return [event for _, event in sorted(inputs.items())]
 
 
 def _inputs(record: Record, request: RequestReceived, lane: LaneView) -> Iterator[AnyEvent]:

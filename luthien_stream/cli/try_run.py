@@ -9,8 +9,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from luthien_stream.cli.try_cases import Case, Turn
-from luthien_stream.cli.try_effects import Answers, NoAnswer, NoEffect
+from luthien_stream.cli.try_effects import Answers, NoAnswer, NoEffect, reply_inputs
 from luthien_stream.cli.try_left import left_of
+from luthien_stream.core.program import Want
 from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
@@ -22,6 +23,7 @@ from luthien_stream.events.log import (
     ResponseCompleted,
     ResponseFailed,
     ResponseStarted,
+    SampleRequested,
     Slip,
     VerdictReached,
 )
@@ -46,6 +48,8 @@ class Outcome(Struct):
     shown: str = ""
     output: Any = None
     ms: float = 0.0
+    shadow: list[dict[str, Any]] | None = None
+    """What policies in shadow decided, None if there are none."""
 
 
 class Finding(Struct, frozen=True):
@@ -101,9 +105,10 @@ class Ran(Struct):
 class Trial:
     """Runs cases through one pipeline; `effects` are results by key or kind."""
 
-    def __init__(self, pipeline: Pipeline, effects: Mapping[str, Any]) -> None:
-        self._pipeline, self._effects = pipeline, effects
-        self._gates_only = all(isinstance(bound.policy, ToolGate) for bound in pipeline.policies)
+    def __init__(self, pipeline: Pipeline, effects: Mapping[str, Any], shadow: Pipeline | None = None) -> None:
+        self._pipeline, self._effects, self._shadow = pipeline, effects, shadow
+        policies = [bound.policy for bound in pipeline.policies]
+        self._gates_only = bool(policies) and all(isinstance(policy, ToolGate) for policy in policies)
 
     def run(self, case: Case) -> Outcome:
         """Run all turns of a case, and say the gravest that was decided."""
@@ -113,34 +118,66 @@ class Trial:
         begun = perf_counter()
         try:
             for number, turn in enumerate(case.turns):
-                ran.append(self._turn(case, turn, number, answers))
+                ran.append(_turn(self._pipeline, case, turn, number, answers))
         except NoEffect as error:
             findings.append(Finding("error", str(error)))
+        if self._shadow is not None:
+            outcome.shadow = self._watched(self._shadow, case)
         outcome.ms = round((perf_counter() - begun) * 1000, 3)
         for number, one in enumerate(ran, 1):
             where = f"turn {number}: " if len(case.turns) > 1 else ""
             findings += [Finding(f.verdict, f.reason and where + f.reason, f.shown) for f in one.findings()]
         if not findings and self._gates_only and case.shape == "said" and "tool" not in case.given:
             findings.append(Finding("allow", "there is no tool call here, and only tool calls are looked at"))
-        return _concluded(outcome, findings, left_of(case, [(one.turn, one.request, one.frames) for one in ran]))
+        held = any(one.held is not None for one in ran)
+        left = None if held else left_of(case, [(one.turn, one.request, one.frames) for one in ran])
+        return _concluded(outcome, findings, left)
 
-    def _turn(self, case: Case, turn: Turn, number: int, answers: Answers) -> Ran:
-        program, ran = PolicyProgram(self._pipeline, LENSES), Ran(turn)
-        try:
-            for event in log_of(case, turn, f"try-{case.id}-{number}"):
-                program.feed(event)
+    def _watched(self, shadow: Pipeline, case: Case) -> list[dict[str, Any]]:
+        """What policies beside the calls decided; a monitor that asks for what is not given has no verdict."""
+        answers, found = Answers(self._effects), []
+        for number, turn in enumerate(case.turns):
+            for event in _turn(shadow, case, turn, number, answers).outputs:
+                if isinstance(event, VerdictReached):
+                    found.append({"policy": event.policy, "verdict": event.kind, "reason": event.reason})
+                elif isinstance(event, PolicyFailed):
+                    found.append({"policy": event.policy, "verdict": "failed", "reason": event.message})
+        return found
+
+
+def _turn(pipeline: Pipeline, case: Case, turn: Turn, number: int, answers: Answers) -> Ran:
+    program, ran = PolicyProgram(pipeline, LENSES), Ran(turn)
+    try:
+        for event in log_of(case, turn, f"try-{case.id}-{number}"):
+            program.feed(event)
+            ran.outputs += program.advance()
+            while wants := program.wants():
+                for want in wants:
+                    _perform(program, want, ran, answers)
                 ran.outputs += program.advance()
-                while wants := program.wants():
-                    for want in wants:
-                        program.decide(want.key, answers(want))
-                    ran.outputs += program.advance()
-                if program.over:
-                    ran.relayed = ran.request is not None and "response" not in self._pipeline.phases
-                    break
-        except NoAnswer as hold:
-            ran.held = str(hold)
-            ran.outputs += program.cut("held", "A person is asked")
-        return ran
+            if program.over:
+                ran.relayed = ran.request is not None and "response" not in pipeline.phases
+                break
+    except NoAnswer as hold:
+        ran.held = str(hold)
+        ran.outputs += program.cut("held", "A person is asked")
+    answers.fold(program.folds())
+    return ran
+
+
+def _perform(program: PolicyProgram, want: Want, ran: Ran, answers: Answers) -> None:
+    """Give the program what it waits for: a result, or a model's answer as the inputs that it is."""
+    asked = (event for event in ran.outputs if isinstance(event, SampleRequested) and event.key == want.key)
+    requested = next(asked, None)
+    if requested is None:
+        program.decide(want.key, answers.result(want))
+        return
+    reply = answers.reply(requested)
+    if isinstance(reply, dict) and isinstance(reply.get("error"), str):
+        program.decide(want.key, reply)
+        return
+    for event in reply_inputs(requested, reply):
+        program.feed(event, f"sample:{want.key}")
 
 
 def log_of(case: Case, turn: Turn, call: str) -> Iterator[AnyEvent]:
@@ -175,7 +212,7 @@ def _events(case: Case, turn: Turn, call: str) -> Iterator[Known]:
 
 
 def _concluded(outcome: Outcome, findings: Sequence[Finding], left: Any) -> Outcome:
-    """Fill in the gravest verdict, why, and what is left; what failed or waits leaves nothing."""
+    """Fill in the gravest verdict, why, and what is left; what failed leaves nothing."""
     gravest = max((f.verdict for f in findings), key=GRAVITY.index, default="allow")
     counted = [f for f in findings if f.verdict == gravest]
     said = [f.reason for f in counted if f.reason]
@@ -183,5 +220,5 @@ def _concluded(outcome: Outcome, findings: Sequence[Finding], left: Any) -> Outc
     outcome.verdict = gravest
     outcome.reason = "; ".join(dict.fromkeys(own))
     outcome.shown = "\n\n".join(dict.fromkeys(f.shown for f in counted if f.shown))
-    outcome.output = None if gravest in ("hold", "failed", "error") else left
+    outcome.output = None if gravest in ("failed", "error") else left
     return outcome

@@ -7,13 +7,15 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
-from luthien_stream.cli.child import ServerChild
+from luthien_stream.bus import connect
+from luthien_stream.cli.child import RoleChild, ServerChild
 from luthien_stream.cli.common import (
     add_instance_flags,
     add_listen_flags,
@@ -28,23 +30,26 @@ from luthien_stream.cli.hold import claim, hold
 from luthien_stream.cli.pipeline_check import load_checked
 from luthien_stream.cli.probe import why_not_ready
 from luthien_stream.cli.role import end_with_parent
-from luthien_stream.cli.roles import make_roles
+from luthien_stream.cli.roles import TaskChild, make_roles, stage_workers
 from luthien_stream.cli.supervise import Fleet
 from luthien_stream.cli.welcome import welcome
 from luthien_stream.config.check import check
 from luthien_stream.config.instance import Instance, write_instance
-from luthien_stream.config.load import without_effect
+from luthien_stream.config.load import policy_folder, without_effect
 from luthien_stream.config.model import Admin, Config
 from luthien_stream.embedded.postgres import EmbeddedPostgres
 from luthien_stream.embedded.valkey import EmbeddedValkey
 from luthien_stream.errors import ConfigError
+from luthien_stream.events.slip import SHADOW
 from luthien_stream.logging import configure
+from luthien_stream.policy.catalogue import load_stages
+from luthien_stream.policy.in_force import NAME as PIPELINE
 
 log = structlog.get_logger()
 
 HELP = """Start everything on this machine: the gateway, a policy worker, the recorder, and a Valkey and a Postgres of
 its own unless the configuration names others. Every role is a child process; one that ends is started again. Ctrl-C
-lets open calls end and stops all of it in order, a second Ctrl-C stops it at once."""
+lets open calls end and stops all of it in order, a second Ctrl-C stops it at once. SIGHUP reads the pipeline again."""
 EPILOG = """\
 examples:
   luthien-stream up                               data in .luthien, configuration from luthien.yaml if there is one
@@ -116,6 +121,10 @@ class Up:
         self._edges, self._workers = edges, workers
         self._fleet = Fleet()
         self._signalled = asyncio.Event()
+        self._names: list[str] = []
+        """The stages that have workers, by name."""
+        self._edge: RoleChild | TaskChild | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Start, wait for the end, stop. Returns the exit code; raises `LuthienError` if a server cannot start."""
@@ -134,11 +143,57 @@ class Up:
     async def _start(self) -> None:
         instance = await self._start_servers()
         write_instance(self._data, instance)
-        roles = make_roles(self._config, instance, self._data, edges=self._edges, workers=self._workers)
+        await self._forget_published(instance)
+        stages = load_stages(self._config.pipeline, policy_folder(self._path))
+        self._names = [pipeline.name for pipeline in stages.pipelines]
+        roles = make_roles(self._config, instance, self._data, self._names, edges=self._edges, workers=self._workers)
         for rank, child in roles:
+            if child.name == "edge-0":
+                self._edge = child
+                if isinstance(child, RoleChild):
+                    child.heard = self._hear
             await self._fleet.start(child, rank=rank)
         await self._until_ready(instance, [child.ready for _, child in roles])
         say(welcome(self._config, instance, self._data))
+
+    async def _forget_published(self, instance: Instance) -> None:
+        """A log of our own starts with what the file says, whatever was put over the admin listener before."""
+        if self._config.redis == "embedded":
+            bus = connect(instance.redis)
+            try:
+                await bus.drop_value(PIPELINE)
+            finally:
+                await bus.close()
+
+    def _hear(self, name: str, event: dict[str, Any]) -> None:
+        """Take what the first edge says: another pipeline may need workers that are not there."""
+        if name == "pipeline_loaded":
+            self._later(self._add_workers(event["names"]))
+        elif name == "pipeline_in_force":
+            say(f"another pipeline is in force: {' → '.join(event['stages']) or 'none'}")
+
+    async def _add_workers(self, names: Sequence[str]) -> None:
+        apart = sum(name != SHADOW for name in self._names) > 1
+        for name in names:
+            if name not in self._names and (apart or name == SHADOW):
+                self._names.append(name)
+                for rank, child in stage_workers(self._data, name, self._workers):
+                    await self._fleet.start(child, rank=rank)
+
+    def _on_again(self) -> None:
+        """Read the configuration again: refused here if it is bad, else every process is told by the first edge."""
+        try:
+            load_checked(self._path)
+        except ConfigError as error:
+            say(f"the configuration is refused, what is in force stays:\n{error}")
+            return
+        if self._edge is not None:
+            self._edge.read_again()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _until_ready(self, instance: Instance, roles: list[asyncio.Event]) -> None:
         """Wait until every role has said that it is ready and the gateway takes calls; say why if it takes long."""
@@ -189,6 +244,7 @@ class Up:
     def _listen_for_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_again)
 
     def _on_signal(self) -> None:
         if self._signalled.is_set():

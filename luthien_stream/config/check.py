@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from luthien_stream.config.model import Config, Provider, split_address
-from luthien_stream.config.read import Path
+from luthien_stream.config.pipeline import check_pipeline
+from luthien_stream.config.read import Finding, Path
 from luthien_stream.config.targets import DEMO, Target, deployed, rules, target_of, targets_named
 from luthien_stream.errors import ConfigError
-
-Finding = tuple[Path, str]
 
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 DATABASE_SCHEMES = ("postgresql", "postgres")
@@ -28,9 +27,17 @@ def check(config: Config) -> Iterator[Finding]:
     yield from routes
     if not routes:
         yield from _open_relay(config)
-    for number, use in enumerate(config.pipeline):
-        if use.timeout_s <= 0:
-            yield ("pipeline", number, "timeout_s"), "timeout_s must be above 0"
+    for path, problem in check_pipeline(config.pipeline):
+        yield ("pipeline", *path), problem
+    for address in config.notified:
+        parts = urlsplit(address)
+        if not parts.hostname or not (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+        ):
+            yield (
+                ("notify",),
+                "notify must begin with https:// and a host: what a tool would be called with is sent there",
+            )
 
 
 def is_loopback(host: str) -> bool:

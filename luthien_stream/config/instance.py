@@ -53,6 +53,11 @@ def read_instance(data: Path) -> Instance:
         raise ConfigError(f"{data / FILE} cannot be read ({error}): stop luthien-stream and start it again") from error
 
 
+def config_of(instance: Instance) -> Path | None:
+    """The configuration file, None if there is none."""
+    return Path(instance.config) if instance.config else None
+
+
 def upstream_socket(data: Path) -> Path:
     """Where the litellm server of an instance listens: in `run`, or in a temporary folder if that path is too long."""
     data = data.absolute()

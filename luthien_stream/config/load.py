@@ -9,10 +9,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from luthien_stream.config.check import Finding, check
+from luthien_stream.config.check import check
 from luthien_stream.config.model import Config, Provider
 from luthien_stream.config.model_list import SECTIONS, remarks, settled
-from luthien_stream.config.read import Problem, Reading
+from luthien_stream.config.read import Finding, Problem, Reading
 from luthien_stream.errors import ConfigError
 
 DEFAULT_FILE = "luthien.yaml"

@@ -77,13 +77,43 @@ class Deployment(Struct, frozen=True):
     model_info: dict[str, Any] = field(default_factory=dict)
 
 
-class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_": "with"}):
-    """One policy of the pipeline, in order. `timeout_s` bounds its effects."""
+Globs = str | tuple[str, ...]
+MAIN = "main"
+"""The stage of policies that name none."""
 
-    use: str
+
+class Match(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """Which calls a policy takes part in, by globs of which one must fit: all that are given must.
+
+    `user` is the request's `user` or `metadata.user_id`, `key` the name of the gateway key; what a call does not have
+    is empty text. `tool` narrows a gate to tools of that name.
+    """
+
+    model: Globs = "*"
+    key: Globs = "*"
+    user: Globs = "*"
+    session: Globs = "*"
+    tool: Globs = "*"
+
+
+class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_": "with"}, omit_defaults=True):
+    """One policy of the pipeline, in order. `timeout_s` bounds its effects.
+
+    `mode: shadow` runs it beside the calls; `stage` names the group of workers that runs it, together with those next
+    to it of the same stage. `external` instead of `use` is a stage whose workers are not ours: `version` and `phases`
+    say which.
+    """
+
+    use: str = ""
     with_: dict[str, Any] = field(default_factory=dict)
     on_error: Literal["closed", "open"] = "closed"
     timeout_s: float = 30.0
+    mode: Literal["enforce", "shadow"] = "enforce"
+    match: Match = Match()
+    stage: str = MAIN
+    external: str = ""
+    version: str = ""
+    phases: tuple[Literal["request", "response"], ...] = ()
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
@@ -105,6 +135,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """For how long after a call's end an SDK's repeated request gets its answer instead of another one; 0: never."""
     responses_kept_h: float = 24.0
     """For how many hours a response is kept that `previous_response_id` may name, where the provider's will not do."""
+    notify: str | tuple[str, ...] = ()
+    """Where it is told that a call waits for a person: https URLs."""
     unpoliced: tuple[str, ...] = ()
     """What passes although no policy can see it: paths behind `/v1/` (`files`, `audio/speech`), or body options."""
     model_list: tuple[Deployment, ...] = ()
@@ -112,6 +144,11 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     general_settings: dict[str, Any] = field(default_factory=dict)
     router_settings: dict[str, Any] = field(default_factory=dict)
     environment_variables: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def notified(self) -> tuple[str, ...]:
+        """All addresses of `notify`."""
+        return (self.notify,) if isinstance(self.notify, str) else self.notify
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -14,6 +14,8 @@ import msgspec
 import yaml
 
 Path = tuple[str | int, ...]
+Finding = tuple[Path, str]
+"""Where something is wrong, and what."""
 T = TypeVar("T")
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

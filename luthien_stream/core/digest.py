@@ -36,4 +36,6 @@ def _content(event: AnyEvent) -> bytes:
         fields: dict[str, Any] = event.fields
     else:
         fields = {**msgspec.to_builtins(event, builtin_types=(bytes,)), **event.extra}
+        if fields.get("body_ref"):
+            fields.pop("body", None)  # a reader may have fetched it; the log has its name only
     return _ENCODER.encode(sorted((k, v) for k, v in fields.items() if k not in _ENVELOPE))

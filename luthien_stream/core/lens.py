@@ -71,6 +71,9 @@ class Request(Protocol):
 
     def parts(self) -> Sequence[RequestPart]: ...
     def set(self, field: str, value: Any) -> Request: ...
+    def unset(self, field: str) -> Request:
+        """Take a top-level field out."""
+
     def set_model(self, model: str) -> Request: ...
     def set_max_tokens(self, limit: int) -> Request: ...
     def replace(self, part: RequestPart, text: str) -> Request: ...
@@ -93,6 +96,9 @@ class Decoder(Protocol):
 
     def frame(self, raw: bytes) -> Sequence[bytes | Event]:
         """Take one frame; return what is complete now. `bytes` is a mute frame: no policy sees it."""
+
+    def switch(self, usage: dict[str, Any] | None) -> None:
+        """What ends now is another answer of the same call, with these token counts; its end is made anew."""
 
     def close(self, rest: bytes = b"") -> Sequence[bytes | Event]:
         """The stream ended: `rest` is what had no blank line. An answer without its end gives `End("cut")`."""

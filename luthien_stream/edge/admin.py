@@ -17,6 +17,10 @@ from luthien_stream import __version__
 from luthien_stream.edge.auth import secret_of
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.edge import Edge
+from luthien_stream.edge.following import Following
+from luthien_stream.errors import BusError, ConfigError
+from luthien_stream.policy.in_force import refusal
+from luthien_stream.policy.stages import External, Stages
 
 TOKEN_FILE = "admin-token"
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,8 +41,8 @@ def admin_token(data: Path) -> str:
 class AdminServer:
     """Answers about one edge."""
 
-    def __init__(self, edge: Edge, token: str) -> None:
-        self._edge = edge
+    def __init__(self, edge: Edge, following: Following, token: str) -> None:
+        self._edge, self._following = edge, following
         self._token = token.encode()
         self._runner: web.AppRunner | None = None
 
@@ -47,6 +51,8 @@ class AdminServer:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/luthien/api/status", self._status)
         app.router.add_get("/luthien/api/calls", self._calls)
+        app.router.add_get("/luthien/api/pipeline", self._pipeline)
+        app.router.add_put("/luthien/api/pipeline", self._replace_pipeline)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -73,16 +79,58 @@ class AdminServer:
                 "uptime_s": round(time.time() - edge.started_at, 1),
                 "open_calls": len(edge.calls),
                 "tasks": len(asyncio.all_tasks()),
-                "pipeline": edge.plan.version,
-                "stage": edge.plan.stage,
+                "pipeline": edge.plan.stages.version,
+                "stages": edge.plan.stages.keys,
                 "ready": not edge.admission.not_ready,
                 "reason": edge.admission.not_ready,
                 "waiting_s": round(edge.admission.waiting_s(), 1),
             }
         )
 
+    async def _pipeline(self, request: web.Request) -> web.Response:
+        return _json(shown_pipeline(self._edge.plan.stages, self._following))
+
+    async def _replace_pipeline(self, request: web.Request) -> web.Response:
+        try:
+            version = await self._following.in_force.replace((await request.read()).decode("utf-8", "replace"))
+        except ConfigError as error:
+            return _json({"error": str(error), "problems": refusal(error)}, 400)
+        except BusError as error:
+            return _json({"error": f"The log (Redis) cannot be written: {type(error).__name__}; try again"}, 503)
+        self._following.wake.set()
+        return _json({"published": version.id, "stages": version.stages}, 202)
+
     async def _calls(self, request: web.Request) -> web.Response:
         return _json({"calls": [_shown(call) for call in list(self._edge.calls.values())]})
+
+
+def shown_pipeline(stages: Stages, following: Following) -> dict[str, Any]:
+    """What is in force in this edge, what waits for its workers, and how it was written."""
+    pending, version = following.pending, following.in_force.version
+    return {
+        "version": stages.version,
+        "in_force": _stages(stages),
+        "pending": None if pending is None else _stages(pending),
+        "pipeline": version.pipeline,
+        "by": version.by,
+        "since": version.time,
+    }
+
+
+def _stages(stages: Stages) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = [
+        {"stage": stage.stage, "external": True, "phases": stage.phases}
+        for stage in stages.enforcing
+        if isinstance(stage, External)
+    ]
+    for pipeline in stages.pipelines:
+        policies = [
+            {"name": bound.name, "version": bound.version, "on_error": bound.on_error, "match": bound.match}
+            for bound in pipeline.policies
+        ]
+        shown.append({"stage": pipeline.stage, "shadow": pipeline is stages.shadow, "policies": policies})
+    order = [stage.stage for stage in stages.enforcing]
+    return sorted(shown, key=lambda one: order.index(one["stage"]) if one["stage"] in order else len(order))
 
 
 def _shown(call: Call) -> dict[str, Any]:
@@ -96,7 +144,7 @@ def _shown(call: Call) -> dict[str, Any]:
         "way": "relayed" if call.relayed else "policed",
         "age_s": round(time.monotonic() - call.began_at, 1),
         "bytes": call.delivery.bytes,
-        "held": call.held_until > 0,
+        "held": call.waits.held_until > 0,
     }
 
 

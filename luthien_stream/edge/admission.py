@@ -13,6 +13,7 @@ from luthien_stream.bus.port import Bus
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.refusals import NotNow
 from luthien_stream.errors import BusError
+from luthien_stream.policy.stages import Stages
 
 log = structlog.get_logger()
 
@@ -32,32 +33,32 @@ Way = Literal["policed", "bypassed"]
 class Admission:
     """The facts about log and workers, and what they mean for a call."""
 
-    def __init__(self, bus: Bus, calls: Collection[Call], *, stage: str, open_stage: bool) -> None:
-        """`stage`: key of the pipeline's stage, empty for none; `open_stage`: all its policies are `on_error: open`."""
-        self._bus, self._calls, self._stage, self._open = bus, calls, stage, open_stage
+    def __init__(self, bus: Bus, calls: Collection[Call], stages: Stages) -> None:
+        """`stages` are those in force."""
+        self.stages = stages
+        self._bus, self._calls = bus, calls
         self._answered_at = -math.inf
         self._looked_at = 0.0
         self._full = False
         self._behind = False
         self.draining = False
-        self.served = not stage
-        """A live worker serves the stage."""
+        self.workers: frozenset[str] = frozenset()
+        """The keys of all stages that live workers serve, as of the last look."""
 
-    async def look(self) -> None:
-        """Gather the facts once. Raises nothing: no answer is a fact."""
+    async def look(self, *, for_workers: bool = False) -> None:
+        """Gather the facts once, about workers only where stages need them. Raises nothing: no answer is a fact."""
         self._looked_at = time.monotonic()
         self._behind = self.waiting_s() > BEHIND_S
         try:
             used, limit = await self._bus.memory()
-            workers = await self._bus.alive("worker") if self._stage else {}
+            workers = await self._bus.alive("worker") if for_workers or self.stages else {}
         except BusError as error:
             log.warning("log_does_not_answer", error=type(error).__name__)
             self._answered_at = -math.inf
             return
         self._answered_at = time.monotonic()
         self._full = limit > 0 and used >= FULL * limit
-        if self._stage:
-            self.served = any(self._stage in facts.get("stages", "").split(",") for facts in workers.values())
+        self.workers = frozenset(key for facts in workers.values() for key in facts.get("stages", "").split(","))
 
     async def check(self) -> None:
         """Raise `NotNow` if nothing at all is taken."""
@@ -66,18 +67,24 @@ class Admission:
         if reason := self.closed_because:
             raise NotNow(reason)
 
-    async def admit(self) -> Way:
-        """Say which way a new call goes. Raises `NotNow`."""
-        if not self.served and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+    async def admit(self, stages: Collection[str]) -> Way:
+        """Say which way a new call goes that is to pass these stages. Raises `NotNow`."""
+        if not self.workers.issuperset(stages) and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             await self.look()
         await self.check()
-        if self.served and not self._behind:
+        unserved = sorted(set(stages) - self.workers)
+        if not unserved and not (stages and self._behind):
             return "policed"
-        if self._open:
+        if self.stages.fails_open:
             return "bypassed"
-        if not self.served:
-            raise NotNow("No policy worker serves this gateway's pipeline: start one with `luthien-stream worker`")
+        if unserved:
+            raise NotNow(f"{_unserved(unserved)}: start one with `luthien-stream worker`")
         raise NotNow("The policy workers are behind: try again")
+
+    @property
+    def served(self) -> bool:
+        """Live workers serve all stages."""
+        return self.workers.issuperset(self.stages.keys)
 
     @property
     def log_answers(self) -> bool:
@@ -98,9 +105,9 @@ class Admission:
     @property
     def not_ready(self) -> str:
         """Why `/readyz` says no; empty if it says yes."""
-        if self.closed_because or self.served or self._open:
+        if self.closed_because or self.served or self.stages.fails_open:
             return self.closed_because
-        return "No policy worker serves this gateway's pipeline"
+        return _unserved(sorted(set(self.stages.keys) - self.workers))
 
     def waiting_s(self) -> float:
         """For how long the stage has answered nobody while at least `BEHIND_CALLS` wait for its first word."""
@@ -108,3 +115,9 @@ class Admission:
         if len(waiting) < BEHIND_CALLS:
             return 0.0
         return time.monotonic() - max(min(waiting), max(call.answered_at for call in self._calls))
+
+
+def _unserved(stages: list[str]) -> str:
+    """Which stages are meant, where a gateway has several."""
+    names = ", ".join(stage.partition("@")[0] for stage in stages)
+    return f"No policy worker serves this gateway's pipeline (stage {names})"

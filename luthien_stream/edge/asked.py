@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -12,6 +12,7 @@ from luthien_stream.edge.auth import Caller
 from luthien_stream.edge.credentials import Vault
 from luthien_stream.edge.routing import Route
 from luthien_stream.events.log import Header
+from luthien_stream.policy.context import CallFacts
 
 
 class View(Protocol):
@@ -40,6 +41,7 @@ class Published(Struct, frozen=True):
     body: bytes
     client: str
     session: str
+    user: str
 
 
 class Asked(Struct, frozen=True):
@@ -66,5 +68,13 @@ class Asked(Struct, frozen=True):
     method: str = "POST"
     plain: bool = False
     """No codec reads this call: it passes as it is."""
+    spoken: FormatName | Literal[""] = ""
+    """The format that the caller's own credential was sent for, where the request is in another one."""
     bypass: str = ""
     """Why no policy is shown it, where there are policies."""
+
+    @property
+    def facts(self) -> CallFacts:
+        """What decides which policies take part."""
+        shown = self.published
+        return CallFacts(model=self.view.model, key=self.caller.key, user=shown.user, session=shown.session)

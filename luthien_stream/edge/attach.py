@@ -42,12 +42,16 @@ class Attachment:
         self._head: log.ResponseStarted | None = None
         self._frames: list[bytes] = []
         self._whole = False
+        self.complete = False
+        """The client has the whole answer."""
 
     async def answer(self, bus: Bus) -> web.StreamResponse | None:
         """Give the answer. None if it cannot be had and nothing was sent yet."""
         try:
             async with asyncio.timeout(LONGEST_S), reading(bus, self._known) as lane:
-                return await self._all(lane)
+                response = await self._all(lane)
+            self.complete = True
+            return response
         except (_Lost, BusError, EdgeGone) as error:
             if not self._delivery.ready:
                 return None

@@ -89,7 +89,7 @@ class Beats:
     async def _done_before(self) -> str:
         """The entry that no open call needs anything before, and no client that might come back."""
         outboxes, inbox = self._outboxes, self._inbox
-        if outboxes.stage:
+        if inbox.is_read:
             position, written = inbox.position, inbox.bytes
         else:
             # Nobody reads it here: calls that begin from now on need nothing from before.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from luthien_stream.core.accept import TAKEN, Intake
 from luthien_stream.edge import failure
@@ -21,8 +21,9 @@ from luthien_stream.edge.credit import WINDOW, Credit
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.failure import Failure, Left
 from luthien_stream.edge.head import Head, Kind
-from luthien_stream.edge.line import Lines, microseconds
-from luthien_stream.edge.words import final_words
+from luthien_stream.edge.line import Lines
+from luthien_stream.edge.waits import Waits
+from luthien_stream.edge.words import abort, final_words
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Slip, Terminal
 
@@ -43,8 +44,8 @@ class Call:
     left: Left = "complete"
     commit_early = False
     """Silence has lasted: status and headers are to go out."""
-    held_until = 0
-    """Deadline of a hold, microseconds since 1970; 0 while nobody is asked."""
+    farewell: Callable[[], Awaitable[list[bytes]]] | None = None
+    """Gives the frames that end well what the client has; for a call that was stopped."""
     outputs = 0
     """Events taken from the stage: progress for the watchdog."""
     answered_at = 0.0
@@ -71,9 +72,8 @@ class Call:
         self.closing: deque[bytes] = deque(maxlen=3)
         """The last frames of the final lane."""
         self.began_at = time.monotonic()
-        self.credit = Credit(delivery)
-        self._intake = Intake(slip.speaker)
-        self._checker = asked.lens.checker()
+        self.credit, self.waits = Credit(delivery), Waits()
+        self._intake, self._checker = Intake(slip.speaker), asked.lens.checker()
 
     @property
     def cleared(self) -> bool:
@@ -125,6 +125,7 @@ class Call:
 
     def _take_chunk(self, event: log.ChunkReleased) -> None:
         self.closing.append(event.frame)
+        self.waits.held_until = 0
         if event.kind == "body":
             self.whole, self.made = True, event.of < 0
         elif not self._passes(event):
@@ -138,7 +139,7 @@ class Call:
         match event:
             case log.RequestReleased():
                 self.released = event
-                self.held_until = 0
+                self.waits.held_until = 0
                 if "response" not in self.slip.hops[0].phases:
                     self.relayed, self.line = True, self.lines.copies
                     self.line.n = self.lines.stage.n
@@ -147,10 +148,12 @@ class Call:
                 self.finish(event)
                 if self.reader is not None:
                     self.cancel_original("final_lane_ended")
-            case log.CallHeld():
-                self.held_until = event.deadline
+                elif len(self.slip.hops) > 1:
+                    self._ask_to_end("final_lane_ended")  # the stages before the one that ended it
+            case log.CallHeld() | log.SampleRequested():
+                self.waits.take(event)
             case _:
-                self.held_until = 0
+                self.waits.held_until = 0
 
     def _passes(self, event: log.ChunkReleased) -> bool:
         if event.of < 0:
@@ -243,23 +246,21 @@ class Call:
         """End the call from here: the stage is asked to end it too, and its outputs are ignored from now on."""
         if self.over:
             return
-        self.failure, self.left = why, why.left
-        self.credit.open = True
+        self.failure, self.left, self.credit.open = why, why.left, True
         if not self.relayed:
-            # Without an ordinal: a request to the stage, which decides what becomes of it.
-            self.line.outbox.put(
-                log.ResponseAborted(
-                    call=self.id, time=microseconds(), lane="original", reason=why.error, delivered=self.last
-                )
-            )
+            self._ask_to_end(why.error, why.by)
         if self.reader is not None:
             self.cancel_original(why.error)
         self.wake.set()
 
+    def _ask_to_end(self, reason: str, by: str = "") -> None:
+        """Without an ordinal: a request to the first stage, which decides what becomes of it."""
+        self.line.outbox.put(abort(self.id, reason, self.last, by))
+
     @property
     def stays(self) -> bool:
         """The call goes on if its client goes away: it was asked to, or somebody is asked about it."""
-        return not self.over and (self.asked.on_disconnect != "cancel" or self.held_until > 0)
+        return not self.over and (self.asked.on_disconnect != "cancel" or self.waits.held_until > 0)
 
     def detach(self) -> None:
         """The client has gone, and the call `stays`: for the record, and for a client that comes back."""

@@ -36,7 +36,7 @@ class Doors:
     def __init__(self, *, acting: bool, unpoliced: Collection[str]) -> None:
         """`acting`: a policy takes part in calls. `unpoliced` is opened by name: a path behind `/v1/`, or an option of
         a request's body."""
-        self._acting = acting
+        self.acting = acting
         self._opened = frozenset(name.strip("/").removeprefix("v1/") for name in unpoliced)
 
     def pass_by(self, method: str, path: str) -> str:
@@ -50,7 +50,7 @@ class Doors:
         steps = [unquote(step) for step in path.removesuffix("/").split("/")[2:]]
         if any(step in ("", ".", "..") or set(step) & set("/\\") for step in steps):
             raise RequestInvalid("The path has an empty, a relative or a quoted step")
-        if not self._acting:
+        if not self.acting:
             return ""
         if (method, path) in _NUMBERS or (method == "DELETE" and steps[0] == "responses" and len(steps) == 2):
             return f"{method} {path}"
@@ -64,7 +64,7 @@ class Doors:
 
     def check_options(self, format: FormatName, request: Request) -> None:
         """Refuse options whose output or input no policy can see. Raises `OptionClosed`."""
-        if not self._acting:
+        if not self.acting:
             return
         if format == "anthropic_messages" and self._closed(request, "thread"):
             # Also where no policy needs history: the provider's thread has the answer that it gave, not the one that

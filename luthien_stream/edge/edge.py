@@ -19,6 +19,7 @@ from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
+from luthien_stream.edge.beside import Beside
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.delivery import Delivery
 from luthien_stream.edge.directory import Directory, Known
@@ -35,12 +36,14 @@ from luthien_stream.edge.refusals import NotNow, Refusal
 from luthien_stream.edge.returning import Returning
 from luthien_stream.edge.routing import Router
 from luthien_stream.edge.serve import outlive, serve
+from luthien_stream.edge.shadow import CopiedLine, Shadow
 from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.edge.watch import Watch
+from luthien_stream.edge.words import first_words
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
 from luthien_stream.events.log import Slip
-from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.stages import Stages
 from luthien_stream.upstream.port import Upstream
 
 logger = structlog.get_logger()
@@ -51,6 +54,9 @@ CLAIM_BYTES = 32 * 1024
 BODY_TTL_MS = 3600 * 1000
 CALL_S = 3600.0
 """How long a call may take."""
+UNUSED_S = 30.0
+"""How long after a change calls may still be on their way to the stages before it."""
+NO_WORKER = "no worker answers; all policies are on_error: open"
 FLUSH_S = 5.0
 """How long the last events may take to be written when the edge stops."""
 
@@ -62,13 +68,13 @@ class Edge:
         self,
         config: Config,
         bus: Bus,
-        pipeline: Pipeline | None,
+        stages: Stages,
         lenses: Mapping[str, Lens],
         native: Upstream,
         demo: Upstream,
         litellm: Upstream | None = None,
     ) -> None:
-        """`litellm` reaches the server of `luthien-stream upstream`, where a route needs it."""
+        """`stages` are in force at first; `litellm` reaches `luthien-stream upstream`, where a route needs it."""
         self.id = secrets.token_hex(6)
         """The incarnation: another one for every start."""
         self.lenses = lenses
@@ -77,27 +83,22 @@ class Edge:
         self.router = Router(config)
         self.providers = Providers(self.router, bus, native, demo, litellm)
         self._bus = bus
-        self.plan = Plan.of(pipeline)
-        doors = Doors(acting=bool(self.plan.phases), unpoliced=config.unpoliced)
+        self.plan = Plan()
+        self._doors = Doors(acting=False, unpoliced=config.unpoliced)
         self.directory = Directory(bus, config.attach_retries_s or KEPT_S)
         self.returning = Returning(bus, self.directory, lenses, attaches=config.attach_retries_s > 0)
-        self.stored = StoredResponses(
-            bus,
-            self.directory,
-            acting="response" in self.plan.phases,
-            history=pipeline is not None and pipeline.needs_history,
-            kept_s=config.responses_kept_h * 3600,
-        )
-        self.ingress = Ingress(config, self.router, lenses, pipeline, doors, self.stored)
+        self.stored = StoredResponses(bus, self.directory, kept_s=config.responses_kept_h * 3600)
+        self.ingress = Ingress(config, self.router, lenses, stages, self._doors, self.stored)
         calls = self.calls.values()
-        self.outboxes = Outboxes(bus, self.id, self.plan.stage, self._lost)
-        self.inbox = Inbox(bus, self.id, self.calls)
-        self.admission = Admission(bus, calls, stage=self.plan.stage, open_stage=self.plan.fails_open)
+        self.outboxes = Outboxes(bus, self.id, self._lost)
+        self.shadow = Shadow(bus, self.id)
+        self.inbox = Inbox(bus, self.id, self.calls, self.shadow)
+        self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
-        recorded = config.database != "none"
-        self.beats = Beats(
-            bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
-        )
+        ways = (self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self.shadow)
+        self.beside = Beside(config, bus, self.id, *ways, self._lost)
+        facts, recorded = self._facts, config.database != "none"
+        self.beats = Beats(bus, self.id, self.inbox, self.outboxes, self.admission, calls, facts, recorded=recorded)
         self.started_at = time.time()
         self._upstreams = [one for one in (native, demo, litellm) if one is not None]
         self._idle = asyncio.Event()
@@ -106,17 +107,43 @@ class Edge:
         self._alone: set[asyncio.Task[None]] = set()
         """Calls whose clients have gone."""
         self._reader: asyncio.Task[None] | None = None
+        self.put_in_force(stages)
+
+    def put_in_force(self, stages: Stages) -> None:
+        """Let new calls pass these stages; those that are open keep theirs."""
+        self.plan, self._changed_at = Plan(stages), time.monotonic()
+        self._doors.acting = bool(stages.phases)
+        self.stored.police(acting="response" in stages.phases, history=stages.needs_history)
+        self.ingress.stages = self.admission.stages = stages
+        for key in stages.keys:
+            self.outboxes.open(key)
+        self.shadow.put_in_force(stages.shadow)
+        self._read_inbox()
+
+    async def close_unused(self) -> None:
+        """Let go of stages that are in force no more and that no call passes."""
+        used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
+        for key in self.outboxes.stages - used - set(self.plan.stages.keys):
+            if time.monotonic() - self._changed_at > UNUSED_S:
+                await self.outboxes.close_stage(key, FLUSH_S)
+        if time.monotonic() - self._changed_at > UNUSED_S:
+            await self.shadow.close_unused(FLUSH_S)
+
+    def _read_inbox(self) -> None:
+        stages = self.plan.stages
+        if self._tasks and self._reader is None and (stages.keys or stages.shadow):
+            self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
 
     async def start(self) -> None:
         """Begin to live in the log; it need not answer yet."""
         self.outboxes.start()
+        self.beside.start()
         self._tasks = [
             asyncio.create_task(self.beats.run(), name="beats"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.directory.run(), name="directory"),
         ]
-        if self.plan.stage:
-            self._reader = asyncio.create_task(self.inbox.run(), name="inbox")
+        self._read_inbox()
 
     async def stop(self, drain_s: float) -> None:
         """Take nothing new, let calls end within `drain_s`, end the others with a typed error, write what is queued."""
@@ -126,12 +153,13 @@ class Edge:
             for call in list(self.calls.values()):
                 call.abandon(failure.STOPPING)
             await self._emptied(FLUSH_S)
+        await self.beside.close()
         self.inbox.stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.directory.write()
-        await self.outboxes.close(FLUSH_S)
+        await asyncio.gather(self.outboxes.close(FLUSH_S), self.shadow.close(FLUSH_S))
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=FLUSH_S)
         await self.beats.leave()
@@ -156,8 +184,11 @@ class Edge:
             attached = await self.returning.attach(request, asked, retry)
             if attached is not None:
                 return attached
-            way: Way = "bypassed" if asked.plain else await self.admission.admit()
-            call = await self._open(id, asked, way, request)
+            plan = self.plan
+            hops = () if asked.plain else plan.hops(id, asked.facts)
+            way: Way = "bypassed" if asked.plain else await self.admission.admit([hop.stage for hop in hops])
+            bypass = asked.bypass or (NO_WORKER if way == "bypassed" and hops else "")
+            call = await self._open(id, asked, plan.slip(hops, way), bypass, request)
         except Refusal as refusal:
             return self._refuse(request, lens, refusal, id, format)
         except (ConnectionError, TimeoutError):
@@ -168,6 +199,7 @@ class Edge:
         except Exception as error:
             logger.exception("call_not_taken", call=id, error=type(error).__name__)
             return dialect.failed(lens, failure.INTERNAL, id)
+        call.waits.tell = self.beside.ask
         self.calls[id] = call
         self._idle.clear()
         caller = self.directory.caller(asked.sender)
@@ -199,48 +231,32 @@ class Edge:
 
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
+        self.beside.ended(call)
+        self.shadow.ended(call.id)
         if not self.calls:
             self._idle.set()
         self.directory.closed(
             call.id, retry, well=call.failure is None and isinstance(call.final, log.ResponseCompleted)
         )
 
-    async def _open(self, id: str, asked: Asked, way: Way, request: web.Request) -> Call:
-        slip = self.plan.slip(id, way)
+    async def _open(self, id: str, asked: Asked, slip: Slip, bypass: str, request: web.Request) -> Call:
         deadline = microseconds() + int(CALL_S * 1e6)
-        stage = self.outboxes.stage[slip.hops[0].partition] if slip.hops else self.outboxes.copies
         boxes = self.outboxes
+        stage = boxes.to(slip.hops[0].stage, slip.hops[0].partition) if slip.hops else boxes.copies
         lines = Lines(Line(id, stage), Line(id, boxes.copies), Line(id, boxes.notes), Line(id, boxes.own))
+        copy = self.shadow.begin(id, asked, lines.notes, self.admission.workers)
+        if copy is not None:
+            copied = CopiedLine(id, stage, copy), CopiedLine(id, boxes.copies, copy)
+            lines = Lines(*copied, lines.notes, lines.own)
         call = Call(id, asked, slip, lines, Delivery(request), deadline=deadline, inbox_from=self.inbox.position)
-        received = self._received(call, deadline)
+        received = first_words(id, self.id, asked, slip, deadline)
         if received.body_size > CLAIM_BYTES:
             received.body_ref, received.body = hashlib.sha256(received.body).hexdigest(), b""
             await self._bus.put_body(received.body_ref, asked.published.body, ttl_ms=BODY_TTL_MS)
         call.line.put(received)
-        bypass = asked.bypass or ("no worker answers; all policies are on_error: open" if not asked.plain else "")
-        if way == "bypassed" and bypass:
+        if bypass:
             call.line.put(log.PolicyBypassed(call=id, at=0, why=bypass))
         return call
-
-    def _received(self, call: Call, deadline: int) -> log.RequestReceived:
-        asked, shown = call.asked, call.asked.published
-        return log.RequestReceived(
-            call=call.id,
-            edge=self.id,
-            slip=call.slip,
-            format=asked.format,
-            path=asked.path,
-            query=shown.query,
-            headers=shown.headers,
-            body=shown.body,
-            body_size=len(shown.body),
-            model=asked.view.model,
-            streamed=asked.view.streamed,
-            session=shown.session,
-            key=asked.caller.key,
-            client=shown.client,
-            deadline=deadline,
-        )
 
     def _refuse(
         self, request: web.Request, lens: Lens, refusal: Refusal, id: str, format: FormatName
@@ -275,4 +291,8 @@ class Edge:
         return True
 
     def _facts(self) -> dict[str, str]:
-        return {"version": __version__, "stage": self.plan.stage, "calls": str(len(self.calls))}
+        return {
+            "version": __version__,
+            "stages": ",".join(sorted(self.outboxes.stages | self.shadow.stages)),
+            "calls": str(len(self.calls)),
+        }

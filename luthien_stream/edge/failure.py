@@ -29,6 +29,8 @@ class Failure(Struct, frozen=True):
     retry: bool | None = None
     """For the header `x-should-retry`; None leaves it to the client."""
     left: Left = "error"
+    by: str = ""
+    """The person who ended the call, if one did."""
 
 
 POLICY_FAILED = Failure(
@@ -60,6 +62,14 @@ SPLICE = Failure("digest", "The released answer does not continue what was sent:
 LOG_LOST = Failure("log_unavailable", "The log could not be written: the call was ended. Try again", 503)
 SLOW_CLIENT = Failure("slow_client", "The client took nothing for too long", 503, left="timeout")
 STOPPING = Failure("gateway_stopping", "The gateway is shutting down: the call was ended. Try again", 503)
+
+
+STOPPED = "stopped"
+
+
+def stopped(by: str, reason: str) -> Failure:
+    """A person has ended the call."""
+    return Failure(STOPPED, f"Stopped by {by}" + (f": {reason}" if reason else ""), 403, False, by=by)
 
 
 def violation(message: str) -> Failure:

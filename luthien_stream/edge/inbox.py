@@ -10,6 +10,7 @@ import structlog
 from luthien_stream.bus import keys
 from luthien_stream.bus.port import START, Bus, Entry, Reader
 from luthien_stream.edge.call import Call
+from luthien_stream.edge.shadow import Shadow
 from luthien_stream.errors import BusError, PackError
 from luthien_stream.events import pack
 from luthien_stream.events.log import AnyEvent
@@ -26,8 +27,8 @@ LONGEST_PAUSE_S = 2.0
 class Inbox:
     """Reads from the beginning of the inbox, whose name is this process's own."""
 
-    def __init__(self, bus: Bus, edge: str, calls: Mapping[str, Call]) -> None:
-        """`calls` is a live view of the open ones."""
+    def __init__(self, bus: Bus, edge: str, calls: Mapping[str, Call], shadow: Shadow) -> None:
+        """`calls` is a live view of the open ones; `shadow` gets what is said beside them."""
         self._bus = bus
         self.stream = keys.inbox(edge)
         self._calls = calls
@@ -39,11 +40,14 @@ class Inbox:
         """Bytes of all entries that were taken."""
         self.block_ms = BLOCK_MS
         """How long one read waits, which is also how long a stop may take."""
+        self._shadow = shadow
+        self.is_read = False
+        """Stages answer here."""
         self.stopped = False
 
     async def run(self) -> None:
         """Read until `stopped`."""
-        pause = PAUSE_S
+        pause, self.is_read = PAUSE_S, True
         while not self.stopped:
             try:
                 async with self._bus.reader() as reader:
@@ -68,6 +72,9 @@ class Inbox:
             self.position = entry.id
             self.bytes += len(entry.raw)
             if entry.raw.startswith(self._own):
+                continue
+            if self._shadow.active and pack.is_from(entry.raw, pack.WATCHERS):
+                self._shadow.hear(events_in(entry))
                 continue
             for src, event in events_in(entry):
                 call = calls.get(event.call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping
-from typing import Protocol, cast, get_args
+from typing import cast, get_args
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -19,10 +19,11 @@ from luthien_stream.edge.doors import Doors
 from luthien_stream.edge.plain import PlainRequest
 from luthien_stream.edge.refusals import OptionClosed, PathUnknown, Refusal, RequestInvalid, TooLarge
 from luthien_stream.edge.routing import Route, Router, hide_keys
-from luthien_stream.edge.session import session_of
+from luthien_stream.edge.session import session_of, user_of
 from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.errors import ClientError
 from luthien_stream.events.log import Header
+from luthien_stream.policy.stages import Stages
 
 MAX_BODY = 32 << 20
 """Bytes of a request's body: what the vendors take."""
@@ -30,12 +31,6 @@ ON_DISCONNECT = "x-luthien-on-disconnect"
 """Header by which a client says what becomes of its call if it goes away."""
 UPLOAD_S = 120.0
 """How long a client may take to send it."""
-
-
-class Guard(Protocol):
-    """What the pipeline says about a request before it is taken."""
-
-    def objection(self, request: Request) -> str | None: ...
 
 
 class Ingress:
@@ -46,16 +41,16 @@ class Ingress:
         config: Config,
         router: Router,
         lenses: Mapping[str, Lens],
-        guard: Guard | None,
+        stages: Stages,
         doors: Doors,
         responses: StoredResponses,
     ) -> None:
-        """`guard` is the pipeline; None where no policy is configured."""
+        """`stages` are those in force."""
         self._auth = config.auth
         self._on_disconnect = config.on_disconnect
         self._router = router
         self._lenses = lenses
-        self._guard = guard
+        self.stages = stages
         self._doors = doors
         self._stored = responses
 
@@ -66,19 +61,18 @@ class Ingress:
         sent = view = _parsed(self._lenses[format], await _body(request))
         try:
             self._doors.check_options(format, view)
-            objection = self._guard.objection(view) if self._guard is not None else None
-            if objection:
-                raise OptionClosed(objection)
             route = self._router.route(view.model, format)
             if format == stored.FORMAT:
                 sender = auth.credentials(dict(headers))
                 converted = route.format != format
                 sent = await self._stored.with_items(view, sender, converted=converted)
                 view = await self._stored.whole(sent, sender, converted=converted)
+            asked = self._asked(request, format, headers, caller, view, route)
+            if objection := self.stages.objection(sent, asked.facts):
+                raise OptionClosed(objection)
         except Refusal as refusal:
             refusal.model = view.model
             raise
-        asked = self._asked(request, format, headers, caller, view, route)
         return asked if view is sent else replace(asked, sent=sent)
 
     def credentials(self, request: web.Request) -> tuple[Header, ...]:
@@ -206,4 +200,5 @@ def _published(vault: Vault, query: str, headers: tuple[Header, ...], view: View
         body=body,
         client=vault.mask_text(by_name.get("user-agent", "")),
         session=vault.mask_text(session_of(by_name, view.get)),
+        user=vault.mask_text(user_of(view.get)),
     )

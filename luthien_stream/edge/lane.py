@@ -12,7 +12,7 @@ from luthien_stream.bus.port import Bus, Entry, Reader
 from luthien_stream.edge.directory import Known
 from luthien_stream.edge.inbox import events_in
 from luthien_stream.errors import UpstreamError
-from luthien_stream.events import log
+from luthien_stream.events import log, pack
 from luthien_stream.events.log import AnyEvent, Terminal
 
 BLOCK_MS = 1000
@@ -56,6 +56,8 @@ class Lane:
         for entry in entries:
             if self._named not in entry.raw:
                 continue  # most entries of an inbox are other calls': not worth decoding
+            if pack.is_from(entry.raw, pack.WATCHERS):
+                continue  # said beside the call: no part of its lane
             for src, event in events_in(entry):
                 if event.call == self._known.call and event.n >= 0 and not self.over:
                     found += self._take(src, event)

@@ -12,29 +12,56 @@ from luthien_stream.core.partition import PARTITIONS
 
 
 class Outboxes:
-    """`stage` has one outbox a partition, empty without a pipeline."""
+    """`to` a stage there is one outbox a partition, from `open` on until `close_stage`."""
 
-    def __init__(self, bus: Bus, edge: str, stage: str, on_lost: Callable[[set[str]], None]) -> None:
-        """`stage` is the pipeline's stage key, empty for none."""
+    def __init__(self, bus: Bus, edge: str, on_lost: Callable[[set[str]], None]) -> None:
         source, inbox = f"edge:{edge}", keys.inbox(edge)
+        self._bus, self._source, self._on_lost = bus, source, on_lost
         self.copies = Outbox(bus, inbox, source, on_lost=on_lost)
         """The original lanes that no policy sees."""
         self.notes = Outbox(bus, inbox, f"record:{edge}", on_lost=on_lost)
         """What the edge itself did."""
         self.own = Outbox(bus, inbox, f"provider:{edge}", on_lost=on_lost)
         """What providers of another format than the client's said themselves, for the record."""
-        names = [keys.partition(stage, number) for number in range(PARTITIONS)] if stage else []
-        self.stage = [Outbox(bus, keys.partition_stream(name), source, on_lost=on_lost) for name in names]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._stages: dict[str, list[Outbox]] = {}
+        self._tasks: dict[Outbox, asyncio.Task[None]] = {}
+        self._started = False
 
     @property
     def all(self) -> list[Outbox]:
         """Every outbox."""
-        return [*self.stage, self.copies, self.notes, self.own]
+        return [*(outbox for each in self._stages.values() for outbox in each), self.copies, self.notes, self.own]
+
+    @property
+    def stages(self) -> set[str]:
+        """The keys of the stages that can be written to."""
+        return set(self._stages)
+
+    def open(self, stage: str) -> None:
+        """Make the partitions of a stage known here."""
+        if stage in self._stages:
+            return
+        streams = [keys.partition_stream(keys.partition(stage, number)) for number in range(PARTITIONS)]
+        self._stages[stage] = [Outbox(self._bus, stream, self._source, on_lost=self._on_lost) for stream in streams]
+        if self._started:
+            self._run(self._stages[stage])
+
+    def to(self, stage: str, partition: int) -> Outbox:
+        """The way to a partition."""
+        return self._stages[stage][partition]
+
+    async def close_stage(self, stage: str, deadline_s: float) -> None:
+        """Write what is queued for a stage that no call goes to any more, and forget it."""
+        await self._close(self._stages.pop(stage), deadline_s)
 
     def start(self) -> None:
         """Run them."""
-        self._tasks = [asyncio.create_task(outbox.run(), name="outbox") for outbox in self.all]
+        self._started = True
+        self._run(self.all)
+
+    def _run(self, outboxes: list[Outbox]) -> None:
+        for outbox in outboxes:
+            self._tasks[outbox] = asyncio.create_task(outbox.run(), name="outbox")
 
     def resend(self) -> None:
         """The server was restarted: repeat what it may have forgotten."""
@@ -43,7 +70,11 @@ class Outboxes:
 
     async def close(self, deadline_s: float) -> None:
         """Write what is queued, and end."""
-        await asyncio.gather(*(outbox.close(deadline_s) for outbox in self.all))
-        for task in self._tasks:
+        await self._close(self.all, deadline_s)
+
+    async def _close(self, outboxes: list[Outbox], deadline_s: float) -> None:
+        await asyncio.gather(*(outbox.close(deadline_s) for outbox in outboxes))
+        tasks = [task for outbox in outboxes if (task := self._tasks.pop(outbox, None)) is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,38 +1,36 @@
-"""What the pipeline means for a call's way: computed once, since it is the same for all calls of a process."""
+"""What the pipeline means for a call's way: the stages that it passes, and who writes its final lane."""
 
 from __future__ import annotations
-
-from typing import Self
 
 from msgspec import Struct
 
 from luthien_stream.core.partition import partition_of
 from luthien_stream.edge.admission import Way
 from luthien_stream.events.log import Hop, Phase, Slip
-from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.matching import Facts
+from luthien_stream.policy.stages import Stages
 
 
 class Plan(Struct, frozen=True):
-    """The one stage that calls pass: all empty without a pipeline, all but the version if no policy acts."""
+    """The way of calls through the stages in force."""
 
-    version: str = ""
-    stage: str = ""
-    phases: tuple[Phase, ...] = ()
-    fails_open: bool = False
+    stages: Stages = Stages()
 
-    @classmethod
-    def of(cls, pipeline: Pipeline | None) -> Self:
-        """Read it off a pipeline."""
-        if pipeline is None:
-            return cls()
-        if not pipeline.phases:
-            return cls(pipeline.version)
-        return cls(pipeline.version, pipeline.stage, tuple(pipeline.phases), pipeline.fails_open)
+    def hops(self, call: str, facts: Facts) -> tuple[Hop, ...]:
+        """The stages that a call passes: those with a policy that takes part in it.
 
-    def slip(self, call: str, way: Way) -> Slip:
-        """The routing slip of a call."""
-        if not self.phases or way == "bypassed":
-            return Slip(version=self.version)
-        hop = Hop(stage=self.stage, partition=partition_of(call), phases=self.phases)
-        final_by = f"stage:{self.stage}" if "response" in self.phases else "edge"
-        return Slip(version=self.version, hops=(hop,), final_by=final_by)
+        All of them see all of the call from the first phase to the last that any of them acts in: what a stage has
+        nothing to do with it passes on.
+        """
+        acting = [(stage.stage, phases) for stage in self.stages.enforcing if (phases := stage.narrowed(facts).phases)]
+        every: tuple[Phase, ...] = ("request", "response")
+        phases = tuple(phase for phase in every if any(phase in each for _, each in acting))
+        number = partition_of(call)
+        return tuple(Hop(stage=stage, partition=number, phases=phases) for stage, _ in acting)
+
+    def slip(self, hops: tuple[Hop, ...], way: Way) -> Slip:
+        """The routing slip of a call with these hops."""
+        if not hops or way == "bypassed":
+            return Slip(version=self.stages.version)
+        final_by = f"stage:{hops[-1].stage}" if "response" in hops[-1].phases else "edge"
+        return Slip(version=self.stages.version, hops=hops, final_by=final_by)

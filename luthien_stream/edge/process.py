@@ -10,14 +10,15 @@ import structlog
 
 from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
-from luthien_stream.config.instance import Instance, upstream_socket
+from luthien_stream.config.instance import Instance, config_of, upstream_socket
 from luthien_stream.config.model import Config, split_address
 from luthien_stream.edge.admin import AdminServer, admin_token
 from luthien_stream.edge.edge import Edge
+from luthien_stream.edge.following import Following
 from luthien_stream.edge.models import Models
 from luthien_stream.edge.server import Server
 from luthien_stream.formats import LENSES
-from luthien_stream.policy.catalogue import load_pipeline
+from luthien_stream.policy.in_force import InForce
 from luthien_stream.upstream.client import NativeClient
 from luthien_stream.upstream.demo import DemoUpstream
 
@@ -36,20 +37,25 @@ async def serve(
     bus: Bus | None = None,
     ready: Callable[[], None] | None = None,
     stop: asyncio.Event,
+    again: asyncio.Event | None = None,
 ) -> None:
     """Run an edge until `stop` is set and its calls have ended. Several share one address; the first has the admin's.
 
-    Raises `ConfigError`, and `OSError` where an address cannot be had.
+    `again` is set when the configuration's pipeline is to be read and published again. Raises `ConfigError`, and
+    `OSError` where an address cannot be had.
     """
-    folder = Path(instance.config).parent / "workers" if instance.config else None
-    pipeline = load_pipeline(config.pipeline, folder)
     shared = bus if bus is not None else connect(instance.redis)
+    in_force = InForce.over(shared, config_of(instance))
+    stages = await in_force.begin(config)
     litellm = NativeClient(upstream_socket(data))
-    edge = Edge(config, shared, pipeline, LENSES, NativeClient(), DemoUpstream(), litellm)
+    edge = Edge(config, shared, stages, LENSES, NativeClient(), DemoUpstream(), litellm)
     server = Server(edge, Models(config.auth, edge.router, edge.providers))
-    admin = AdminServer(edge, admin_token(data)) if index == 0 else None
+    following = Following(edge, in_force, again or asyncio.Event())
+    admin = AdminServer(edge, following, admin_token(data)) if index == 0 else None
+    task: asyncio.Task[None] | None = None
     try:
         await edge.start()
+        task = asyncio.create_task(following.run(), name="pipeline")
         if admin is not None:
             await admin.listen(*split_address(instance.admin))
         port = await server.listen(*split_address(instance.listen), reuse_port=bus is None)
@@ -59,6 +65,8 @@ async def serve(
         await stop.wait()
         log.info("edge_stopping", edge=edge.id, calls=len(edge.calls))
     finally:
+        if task is not None:
+            task.cancel()
         await server.stop_listening()
         await edge.stop(DRAIN_S)
         await server.close()

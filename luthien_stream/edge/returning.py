@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import structlog
 from aiohttp import web
 
+from luthien_stream.bus.holds import answer_given
 from luthien_stream.bus.port import Bus
 from luthien_stream.core.lens import Lens
 from luthien_stream.edge.asked import Asked
@@ -54,7 +55,10 @@ class Returning:
         cookies = asked.route.provider.passthrough
         attachment = Attachment(request, known, asked.lens, streamed=asked.view.streamed, cookies=cookies)
         with self._counted():
-            return await attachment.answer(self._bus)
+            response = await attachment.answer(self._bus)
+        if attachment.complete:
+            await answer_given(self._bus, known.call, delivered=True)
+        return response
 
     async def resume(self, request: web.Request, call: str, credentials: tuple[Header, ...]) -> web.StreamResponse:
         """Send a call's answer from a position on. Raises `Refusal`."""

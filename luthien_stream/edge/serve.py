@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
+from luthien_stream.core.lens import Request
 from luthien_stream.edge import dialect, wire
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.failure import PROVIDER_ERROR, Failure
+from luthien_stream.edge.plain import PlainRequest
 from luthien_stream.edge.provider import Providers, start_reading
 from luthien_stream.edge.stored import StoredResponses
 
 GONE = "client_disconnected"
+JSON = "application/json"
 READER_S = 1.0
 """How long a cancelled provider connection may take to close."""
 
@@ -105,6 +110,8 @@ async def _answer(call: Call) -> web.StreamResponse:
         return await _whole(call)
     if why.error == PROVIDER_ERROR and not call.whole and call.closing:
         return await _end(call)  # the provider's own error in the stream was its last word, and is the client's
+    if call.farewell is not None:
+        return await _stop(call, call.farewell, why)
     if call.delivery.begun or (call.frames and not call.whole):
         return await _break(call, why)
     return await call.delivery.whole(dialect.failed(call.asked.lens, why, call.id))
@@ -135,6 +142,29 @@ async def _break(call: Call, why: Failure) -> web.StreamResponse:
     frame = call.asked.lens.error_frame(why.status, why.message, code=why.error, call=call.id)
     call.inject(frame, why.error)
     return call.delivery.break_off()
+
+
+async def _stop(call: Call, farewell: Callable[[], Awaitable[list[bytes]]], why: Failure) -> web.StreamResponse:
+    """A person has ended the call: a whole turn that says so, or a good end of the one that has begun."""
+    view, lens = call.asked.view, call.asked.lens
+    if not call.delivery.begun and (call.whole or not call.frames) and not isinstance(view, PlainRequest):
+        turn = lens.refusal(cast("Request", view), why.message, call.id)
+        if not view.streamed:
+            body = b"".join(turn)
+            headers = _headers(call)
+            headers["Content-Type"] = JSON
+            return await call.delivery.whole(web.Response(headers=headers, body=body))
+        await _make_ready(call)
+        call.inject(b"".join(turn), why.error)
+        return await call.delivery.end()
+    call.flush()
+    frames = [] if call.whole else await farewell()
+    if not frames:
+        return await _break(call, why)
+    await _make_ready(call)
+    call.flush()
+    call.inject(b"".join(frames), why.error)
+    return await call.delivery.end()
 
 
 def _of_body(call: Call, why: Failure) -> Failure:

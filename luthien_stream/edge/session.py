@@ -1,4 +1,4 @@
-"""Which agent run a call belongs to: the first name that the client gave for it."""
+"""Which agent run a call belongs to, the first name that the client gave for it, and whom it names as its user."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ def session_of(headers: Mapping[str, str], field: Callable[[str], Any]) -> str:
         or headers.get("session-id")
         or field("prompt_cache_key")
     )
+    return name[:LONGEST] if isinstance(name, str) else ""
+
+
+def user_of(field: Callable[[str], Any]) -> str:
+    """Return whom the request names as its user, empty if nobody. `field` as for `session_of`."""
+    metadata = field("metadata")
+    name = field("user") or (metadata.get("user_id") if isinstance(metadata, dict) else "")
     return name[:LONGEST] if isinstance(name, str) else ""
 
 

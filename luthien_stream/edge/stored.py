@@ -64,14 +64,17 @@ _STORED = msgspec.msgpack.Decoder(Stored)
 class StoredResponses:
     """What one edge keeps and finds, for all edges. Errors: `BusError`."""
 
-    def __init__(self, bus: Bus, directory: Directory, *, acting: bool, history: bool, kept_s: float) -> None:
-        """`acting`: policies read answers; `history`: one of them needs whole conversations."""
+    def __init__(self, bus: Bus, directory: Directory, *, kept_s: float) -> None:
         self._bus, self._directory = bus, directory
-        self.acting = acting or history
+        self.acting = False
         """What is not kept here is not served."""
-        self._history = history
+        self._history = False
         self._ttl_ms = int(kept_s * 1000)
         self._writing: set[asyncio.Task[None]] = set()
+
+    def police(self, *, acting: bool, history: bool) -> None:
+        """Keep what policies make necessary. `acting`: they read answers; `history`: one needs whole conversations."""
+        self.acting, self._history = acting or history, history
 
     async def with_items(self, view: Request, sender: Sequence[Header], *, converted: bool) -> Request:
         """The request with the items that it only names in it, as they were delivered. Raises `ItemUnknown`."""

@@ -80,8 +80,8 @@ class Watch:
             log.warning("call_past_deadline", call=call.id)
             call.abandon(failure.DEADLINE)
             return
-        held = call.held_until and wall < call.held_until + self._watchdog_s * 1e6
-        if held or call.unanswered < SILENT_EVENTS:
+        waits = call.waits.until and wall < call.waits.until + self._watchdog_s * 1e6
+        if waits or call.unanswered < SILENT_EVENTS:
             self._debts.pop(call.id, None)
             return
         debt = self._debts.get(call.id)

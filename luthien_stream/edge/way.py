@@ -38,7 +38,7 @@ def way_to(call: Call, view: View, route: Route) -> Way:
     Raises `ClientError` where it may not or cannot be sent there.
     """
     asked = call.asked
-    credential = auth.provider_headers(route.name, route.provider, asked.format, asked.caller)
+    credential = auth.provider_headers(route.name, route.provider, asked.spoken or asked.format, asked.caller)
     if route.format != asked.format:
         return _converted(call, view, route, credential)
     if route.model != view.model:

@@ -111,6 +111,7 @@ class StopRequested(LogEvent, tag="stop.requested"):
     by: str
     session: str = ""
     all: bool = False
+    reason: str = ""
 
 
 class EffectRecorded(LogEvent, tag="effect.recorded"):

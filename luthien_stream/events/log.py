@@ -45,6 +45,8 @@ class RequestReceived(LogEvent, tag="request.received"):
     streamed: bool = False
     session: str = ""
     key: str = ""
+    user: str = ""
+    """Whom the request says it is for."""
     client: str = ""
     deadline: int = 0
     """When the call is ended whatever happens."""

@@ -46,6 +46,10 @@ class _Envelope(Struct):
     prev: int = -1
 
 
+_HEAD = 24
+"""Bytes of a pack in which its source begins."""
+COPIES, WATCHERS = b"shadow:", b"stage:shadow@"
+"""Sources: an edge's copy of a lane for those who only watch, all of which lies elsewhere too; and those themselves."""
 _ENCODER = msgspec.msgpack.Encoder()
 _TYPED = msgspec.msgpack.Decoder(_Typed)
 _LOOSE = msgspec.msgpack.Decoder(_Loose)
@@ -70,6 +74,11 @@ def join(src: str, events: Sequence[bytes]) -> bytes:
 def beginning(src: str) -> bytes:
     """Return the first bytes of every pack of a source: all but the array of its events."""
     return _ENCODER.encode(Pack(src, [])).removesuffix(b"\x90")
+
+
+def is_from(raw: bytes, kind: bytes) -> bool:
+    """Say whether a pack's source begins like this, without decoding it."""
+    return kind in raw[:_HEAD]
 
 
 def decode(raw: bytes) -> Pack:

@@ -7,6 +7,14 @@ from typing import Any, Literal, get_args
 from msgspec import Struct
 
 Phase = Literal["request", "response"]
+SHADOW = "shadow"
+"""The stage of all policies that only watch: it is on no call's way, and what it says decides nothing."""
+_WATCHING = f"stage:{SHADOW}@"
+
+
+def watches(src: str) -> bool:
+    """Say whether a source is the stage beside the calls."""
+    return src.startswith(_WATCHING)
 
 
 class Hop(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -31,6 +39,10 @@ class Slip(Struct, omit_defaults=True, forbid_unknown_fields=True):
         if self.final_by != "edge":
             return self.final_by
         return f"stage:{self.hops[-1].stage}" if self.hops else ""
+
+    def place(self, stage: str) -> int:
+        """Where on the way a stage is, counted from 0; -1 if it is not."""
+        return next((place for place, hop in enumerate(self.hops) if hop.stage == stage), -1)
 
 
 def known_part(slip: Any) -> Any:

@@ -126,6 +126,10 @@ class RequestView(ABC):
             return self
         return self._with((field,), value)
 
+    def unset(self, field: str) -> Self:
+        """Take a top-level field out."""
+        return self._with((field,), DROP) if field in self._fields else self
+
     def set_model(self, model: str) -> Self:
         """Ask for another model."""
         return self.set("model", model)

@@ -6,7 +6,7 @@ group `luthien_stream.policies`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -17,22 +17,55 @@ import msgspec
 
 import luthien_stream
 from luthien_stream.config.model import PolicyUse
-from luthien_stream.errors import ConfigError
+from luthien_stream.config.read import Finding
+from luthien_stream.errors import ConfigError, LuthienError
+from luthien_stream.events.slip import SHADOW
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.source import load_file, policy_in, source_of
+from luthien_stream.policy.stages import External, Stage, Stages
 
 GROUP = "luthien_stream.policies"
 
 
 def load_pipeline(uses: Sequence[PolicyUse], folder: Path | None) -> Pipeline | None:
-    """Return the pipeline that a configuration names, None for no policies. Raises `ConfigError`.
+    """Return policies as one stage, whatever their stage and mode; None for no policies. Raises `ConfigError`.
 
     `folder` is the configuration's own `workers/`.
     """
     if not uses:
         return None
-    return Pipeline(tuple(_bind(use, folder) for use in uses))
+    return Pipeline(tuple(bind(use, folder) for use in uses))
+
+
+def load_stages(uses: Sequence[PolicyUse], folder: Path | None) -> Stages:
+    """Return the stages that a configuration names. Raises `ConfigError`; `folder` as for `load_pipeline`."""
+    enforcing: list[Stage] = []
+    watching: list[Bound] = []
+    for use in uses:
+        if use.external:
+            enforcing.append(External(use.external, use.version, use.phases, fails_open=use.on_error == "open"))
+            continue
+        bound = bind(use, folder)
+        last = enforcing[-1] if enforcing else None
+        if use.mode == SHADOW or getattr(bound.policy, "beside", False):
+            watching.append(bound)
+        elif isinstance(last, Pipeline) and last.name == use.stage:
+            enforcing[-1] = Pipeline((*last.policies, bound), use.stage)
+        else:
+            enforcing.append(Pipeline((bound,), use.stage))
+    return Stages(tuple(enforcing), Pipeline(tuple(watching), SHADOW) if watching else None)
+
+
+def check_policies(uses: Sequence[PolicyUse], folder: Path | None) -> Iterator[Finding]:
+    """What is wrong with the policies themselves, each with its path in the list."""
+    for number, use in enumerate(uses):
+        if not use.use:
+            continue
+        try:
+            bind(use, folder)
+        except LuthienError as error:
+            yield (number, "use"), str(error)
 
 
 def find(name: str, folder: Path | None = None) -> type[Policy]:
@@ -79,14 +112,15 @@ def _points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def _bind(use: PolicyUse, folder: Path | None) -> Bound:
+def bind(use: PolicyUse, folder: Path | None) -> Bound:
+    """Return the policy that an entry of a configuration names, in its place. Raises `ConfigError`."""
     cls = find(use.use, folder)
     try:
         policy = msgspec.convert(use.with_, cls)
     except msgspec.ValidationError as error:
         raise ConfigError(f"The policy {use.use!r} cannot take its `with`: {error}. {_takes(cls)}") from error
     _check_open(use, policy)
-    return Bound(use.use, policy, use.on_error, use.timeout_s, _version(policy))
+    return Bound(use.use, policy, use.on_error, use.timeout_s, _version(policy), use.match)
 
 
 def _takes(cls: type[Policy]) -> str:

@@ -46,7 +46,7 @@ class ToolGate(Policy):
                 said = said or isinstance(event, Text)
                 yield event
         shown: dict[str, None] = {}
-        checked = [event for event in held if isinstance(event, ToolCall) and self._is_mine(event)]
+        checked = [event for event in held if isinstance(event, ToolCall) and self._is_mine(event, ctx)]
         verdicts: list[Verdict] = []
         for at in range(0, len(checked), AT_ONCE):
             verdicts += await ctx.gather(*(self._verdict(call, ctx) for call in checked[at : at + AT_ONCE]))
@@ -58,8 +58,8 @@ class ToolGate(Policy):
             if left is not None:
                 yield left
 
-    def _is_mine(self, call: ToolCall) -> bool:
-        return any(fnmatchcase(call.name, tool) for tool in self.tools)
+    def _is_mine(self, call: ToolCall, ctx: Context) -> bool:
+        return ctx.concerns(call.name) and any(fnmatchcase(call.name, tool) for tool in self.tools)
 
     async def _verdict(self, call: ToolCall, ctx: Context) -> Verdict:
         """Check one call, and ask a person where the check says so; a `Stop` waits for the verdicts before it."""

@@ -39,6 +39,10 @@ class Monitor(Policy):
         """
         raise NotImplementedError
 
+    def is_scored(self, turn: Turn) -> bool:
+        """False for a turn that there is nothing to say about."""
+        return True
+
     async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Pass everything as it comes; then score it."""
         came: list[Event] = []
@@ -60,11 +64,8 @@ class Monitor(Policy):
     def _turns(self, came: Sequence[Event], ctx: Context) -> Iterator[Turn]:
         asked = ctx.turns[-1] if ctx.turns else Turn()
         turn = asked.answered(came)
-        if self.every == "turn":
-            yield turn
-            return
-        for call in turn.tool_calls:
-            yield msgspec.structs.replace(turn, tool_calls=(call,))
+        single = [msgspec.structs.replace(turn, tool_calls=(call,)) for call in turn.tool_calls]
+        yield from filter(self.is_scored, [turn] if self.every == "turn" else single)
 
     async def _scored(self, turn: Turn, ctx: Context) -> tuple[float | None, str]:
         try:

@@ -22,6 +22,10 @@ class PassRun:
         """Release the chunk as it came."""
         self._out.append(ChunkReleased(call=event.call, frame=event.frame, kind=event.kind, of=event.n))
 
+    def note(self, event: AnyEvent) -> None:
+        """Pass on what an earlier stage says beside the answer."""
+        self._out.append(event)
+
     def end(self, terminal: Terminal) -> None:
         """Close the lane as the failure that it is."""
         failed = final(terminal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import Literal
@@ -11,10 +11,13 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from luthien_stream.config.model import MAIN, Match
 from luthien_stream.core.lens import Request
 from luthien_stream.events.answer import Kinds
 from luthien_stream.events.log import Phase
 from luthien_stream.policy.api import Policy
+from luthien_stream.policy.folding import Fold
+from luthien_stream.policy.matching import Facts, takes_part
 
 
 def name_of(policy: type[Policy]) -> str:
@@ -28,6 +31,13 @@ def phases_of(policy: type[Policy]) -> tuple[Phase, ...]:
     return tuple(phase for phase in phases if getattr(policy, phase) is not getattr(Policy, phase))
 
 
+def objection(request: Request, phases: Collection[Phase]) -> str | None:
+    """Say why a request cannot be served where policies take part in these phases; None if it can."""
+    if request.choices > 1 and "response" in phases:
+        return f"n={request.choices} is not served while policies read the answers; ask for n=1"
+    return None
+
+
 class Bound(Struct, frozen=True, dict=True):
     """A policy in its place. `timeout_s` bounds each of its effects, seconds; `version` digests code and fields."""
 
@@ -36,18 +46,21 @@ class Bound(Struct, frozen=True, dict=True):
     on_error: Literal["closed", "open"] = "closed"
     timeout_s: float = 30.0
     version: str = ""
+    match: Match = Match()
+    idle: bool = False
+    """It takes no part in the call."""
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
         """The phases that the policy takes part in."""
-        return phases_of(type(self.policy))
+        return () if self.idle else phases_of(type(self.policy))
 
 
 class Pipeline(Struct, frozen=True, dict=True):
     """All policies of a stage, in order."""
 
     policies: tuple[Bound, ...]
-    name: str = "main"
+    name: str = MAIN
 
     @classmethod
     def of(cls, policies: Policy | Iterable[Policy]) -> Pipeline:
@@ -58,7 +71,7 @@ class Pipeline(Struct, frozen=True, dict=True):
     @cached_property
     def version(self) -> str:
         """SHA-256 (hex) over everything that decides what the pipeline puts out."""
-        facts = [(b.name, b.version, b.on_error, b.timeout_s) for b in self.policies]
+        facts = [(b.name, b.version, b.on_error, b.timeout_s, b.match) for b in self.policies]
         return sha256(msgspec.json.encode([self.name, facts])).hexdigest()
 
     @cached_property
@@ -77,6 +90,31 @@ class Pipeline(Struct, frozen=True, dict=True):
         """The kinds of events that any policy is shown."""
         return frozenset().union(*(b.policy.sees for b in self.policies if "response" in b.phases))
 
+    def narrowed(self, call: Facts) -> Pipeline:
+        """Return the pipeline as a call meets it: policies that it does not match keep their place and do nothing."""
+        if not self._chooses:
+            return self
+        policies = (
+            bound if takes_part(bound.match, call) else msgspec.structs.replace(bound, idle=True)
+            for bound in self.policies
+        )
+        return msgspec.structs.replace(self, policies=tuple(policies))
+
+    @cached_property
+    def _chooses(self) -> bool:
+        return any(bound.match != Match(tool=bound.match.tool) for bound in self.policies)
+
+    @property
+    def asks_models(self) -> bool:
+        """True if a policy asks a judge or draws samples."""
+        return any(bound.policy.needs & {"judge", "sample"} for bound in self.policies)
+
+    @property
+    def folds(self) -> Mapping[int, tuple[str, Fold]]:
+        """What policies keep over the calls of a session: name and fold, by the policy's index."""
+        folds = {index: (bound.name, bound.policy.fold) for index, bound in enumerate(self.policies) if not bound.idle}
+        return {index: (name, fold) for index, (name, fold) in folds.items() if fold is not None}
+
     @property
     def needs_history(self) -> bool:
         """True if a policy needs whole conversations."""
@@ -89,6 +127,4 @@ class Pipeline(Struct, frozen=True, dict=True):
 
     def objection(self, request: Request) -> str | None:
         """Say why a request cannot be served under this pipeline; None if it can."""
-        if request.choices > 1 and "response" in self.phases:
-            return f"n={request.choices} is not served while policies read the answers; ask for n=1"
-        return None
+        return objection(request, self.phases)

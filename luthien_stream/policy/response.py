@@ -81,7 +81,7 @@ class ResponseRun:
         self._kind: Kind = "frame"
         self._rest = b""
         self._ordinals = Ordinals()
-        self._late: deque[ChunkReceived | Terminal] = deque()
+        self._late: deque[AnyEvent] = deque()
         """What came while the policies wait for an effect."""
         self._late_bytes = 0
         self._out = out
@@ -107,7 +107,7 @@ class ResponseRun:
         if self._n >= 0:
             self._ordinals.keep(self._raw, (self._n, self._kind))
         self._raw, self._n, self._kind = event.frame, event.n, event.kind
-        self._shared.now = event.time
+        self._shared.now = self._shared.clock = event.time
         if event.kind == "rest":
             self._rest = event.frame
             return
@@ -118,6 +118,14 @@ class ResponseRun:
         else:
             self._give(items)
         self._settle()
+
+    def note(self, event: AnyEvent) -> None:
+        """Pass on what an earlier stage says beside the answer."""
+        if self._shared.waiting:
+            self._late.append(event)
+        else:
+            self._drain()
+            self._out.append(event)
 
     def end(self, terminal: Terminal) -> None:
         """The provider's answer is over, one way or another."""
@@ -131,7 +139,7 @@ class ResponseRun:
             return
         self._deaf = True
         if terminal.time:
-            self._shared.now = terminal.time
+            self._shared.now = self._shared.clock = terminal.time
         try:
             items = self._decoder.close(self._rest)
         except UpstreamError as error:
@@ -154,8 +162,10 @@ class ResponseRun:
             self._late_bytes -= len(getattr(event, "frame", b""))
             if isinstance(event, ChunkReceived):
                 self._chunk(event)
-            else:
+            elif isinstance(event, Terminal):
                 self._over(event)
+            else:
+                self.note(event)
 
     def close(self) -> None:
         """Let go of the policies."""
@@ -192,6 +202,7 @@ class ResponseRun:
             if kind in ALL:
                 if kind is End:
                     self._end = item  # type: ignore[assignment]
+                    self._bill(item)  # type: ignore[arg-type]
                 self._framer.write(item)  # type: ignore[arg-type]
             elif kind is bytes:
                 self._framer.mute(item)  # type: ignore[arg-type]
@@ -204,6 +215,11 @@ class ResponseRun:
                 self._out.append(item)  # type: ignore[arg-type]
         except PolicyError as error:
             self._lose(error)
+
+    def _bill(self, end: End) -> None:
+        """Token counts are those of the answer that is delivered, not what an author says."""
+        if any(end.usage is usage for usage in self._shared.bills):
+            self._decoder.switch(end.usage or None)
 
     def _finish(self, terminal: Terminal) -> None:
         """Close the lane. An answer that was cut or is an error has no good end, whatever policies made of it."""

@@ -17,6 +17,8 @@ from luthien_stream.worker.clock import Clock
 log = structlog.get_logger()
 Perform = Callable[[str, Want], Awaitable[Any]]
 """Takes a call's id and what its program wants; returns what is recorded: anything MessagePack can hold."""
+OWN_DEADLINE = frozenset({"ask", "sample"})
+"""Kinds whose performers know when nobody waits any more."""
 Adopt = Callable[[str, Want, Any], Awaitable[None]]
 
 
@@ -34,11 +36,6 @@ def timer(clock: Clock) -> Perform:
         return due
 
     return perform
-
-
-async def wait_for_person(call: str, want: Want) -> Any:
-    """The performer of `ask`: the answer comes through the log, here only the time passes."""
-    await asyncio.get_running_loop().create_future()
 
 
 class Effects:
@@ -75,7 +72,7 @@ class Effects:
         if perform is None:
             return failure("unsupported", f"This worker cannot perform {want.kind!r}")
         try:
-            async with asyncio.timeout(want.timeout_s):
+            async with asyncio.timeout(None if want.kind in OWN_DEADLINE else want.timeout_s):
                 return await perform(call, want)
         except TimeoutError:
             return failure("timeout", f"No result within {want.timeout_s} s")

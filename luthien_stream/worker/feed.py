@@ -14,7 +14,7 @@ from luthien_stream.bus.port import START, Bus, Entry
 from luthien_stream.core.stagecall import Doom
 from luthien_stream.errors import BodyMissing, PackError
 from luthien_stream.events import pack
-from luthien_stream.events.log import AnyEvent, RequestReceived
+from luthien_stream.events.log import AnyEvent, RequestReceived, RequestReleased
 from luthien_stream.worker.clock import Clock
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.partition import Partition
@@ -119,7 +119,7 @@ class Feed:
 
     async def _fetch_bodies(self, entry: Entry, events: Sequence[AnyEvent], known_only: bool) -> None:
         for event in events:
-            if type(event) is not RequestReceived or not event.body_ref or event.body:
+            if not isinstance(event, RequestReceived | RequestReleased) or not event.body_ref or event.body:
                 continue
             if not self._partition.expects(event, known_only=known_only):
                 continue

@@ -144,6 +144,8 @@ class Owner:
         async with self._sending:
             settlement = await self._draft()
             self._blocked = True
+            if self.partition.touched:
+                self._due.set()  # while the draft waited for the log
         count, block_ms = self._limits.read_entries, int(self._limits.block_s * 1000)
         try:
             if settlement is None:
@@ -162,13 +164,16 @@ class Owner:
     async def _draft(self) -> Settlement | None:
         """Make the next turn of what has happened, None if nothing has."""
         turn = self.partition.turn()
+        # Before anything is waited for: entries that come meanwhile are not in this turn.
+        cursor = self.position if self.partition.rebuilt else max(self.position, self._acquired.cursor, key=order)
+        wanted, self.partition.wanted = self.partition.wanted, []
+        answered, self.partition.answered = self.partition.answered, []
         for ref, body in turn.bodies:
             await sure(self._clock, lambda ref=ref, body=body: self._put_body(ref, body))  # type: ignore[misc]
-        for call, want in self.partition.wanted:
+        await self._station.asking.decided(answered)
+        for call, want in wanted:
             self._effects.start(call, want)
-        self.partition.wanted = []
         self._effects.stop(turn.closed)
-        cursor = self.position if self.partition.rebuilt else max(self.position, self._acquired.cursor, key=order)
         if not turn and cursor == self._settled:
             return None
         self._settled = cursor

@@ -18,7 +18,10 @@ from luthien_stream.bus.port import START, Open
 from luthien_stream.core.accept import opens
 from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom, StageCall
-from luthien_stream.events.log import AnyEvent, ChunkSeen, RequestReceived, Slip
+from luthien_stream.events.log import AnyEvent, ChunkSeen, RequestReceived, RequestReleased, Slip
+from luthien_stream.events.slip import watches
+from luthien_stream.policy.beside import TOLD
+from luthien_stream.worker.asking import Answered
 from luthien_stream.worker.stall import Watch
 from luthien_stream.worker.turn import Turn
 
@@ -28,7 +31,7 @@ log = structlog.get_logger()
 class OpenCall(StageCall):
     """A call with what its partition keeps of it."""
 
-    __slots__ = ("body_ref", "deadline", "edge", "first", "heard", "known", "route", "told")
+    __slots__ = ("bodies_named", "deadline", "edge", "first", "heard", "known", "route", "told")
 
     def __init__(self, id: str, program: Program, opened: Open) -> None:
         super().__init__(id, program, floor=opened.released, digest=opened.digest)
@@ -37,13 +40,19 @@ class OpenCall(StageCall):
         self.deadline = opened.deadline
         self.route = keys.inbox(opened.edge)
         """Where its outputs go."""
-        self.body_ref = ""
+        self.bodies_named: set[str] = set()
+        """SHA-256 (hex) of stored bodies that a takeover reads again."""
         self.known = False
         """The server has it among its open calls."""
         self.heard = 0
         """When its last input was taken, microseconds since 1970."""
         self.told = 0
         """Inputs that the edge has credit for."""
+
+    def name_body(self, event: RequestReceived | RequestReleased) -> None:
+        """Take notice of the body that an input names."""
+        if event.body_ref:
+            self.bodies_named.add(event.body_ref)
 
     def as_open(self) -> Open:
         """Return what the server keeps."""
@@ -67,12 +76,15 @@ class Partition:
         self.stage = stage
         self.key = keys.partition(stage, number)
         self.src = f"stage:{stage}"
+        self._beside = watches(self.src)
         self.calls: dict[str, OpenCall] = {}
         self.closed: dict[str, int] = {}
         """Calls closed of late, with when."""
         self.rebuilt = False
         self.wanted: list[tuple[str, Want]] = []
         """Effects to perform, for the owner to take."""
+        self.answered: list[Answered] = []
+        """Questions to people that were decided, for the owner to take."""
         self.notes: list[AnyEvent] = []
         """Events for the partition's own stream."""
         self._credit_due = False
@@ -108,6 +120,8 @@ class Partition:
             if call is None or (self._barred and self._is_barred(call, entry)):
                 continue
             watch.running = (self.key, call.id, entry)
+            if type(event) is RequestReleased:
+                call.name_body(event)
             try:
                 if call.feed(src, event, now):
                     call.heard = now
@@ -127,9 +141,9 @@ class Partition:
             call.heard = self._now()
             self._touched[call.id] = call
         call.route = route(event.slip, self.stage, event.edge)
-        call.body_ref = event.body_ref
+        call.name_body(event)
 
-    def expects(self, event: RequestReceived, *, known_only: bool) -> bool:
+    def expects(self, event: RequestReceived | RequestReleased, *, known_only: bool) -> bool:
         """Whether `take` would use this request, so that its body is worth fetching."""
         return event.call in self.calls or not (known_only or event.call in self.closed)
 
@@ -154,10 +168,12 @@ class Partition:
         self._touched[call.id] = call
 
     def adopt(self, id: str, want: Want, value: Any) -> bool:
-        """Record and use the result of an effect; False if the call is gone."""
+        """Record and use the result of an effect; False if nobody waits for it any more."""
         call = self.calls.get(id)
-        if call is None:
+        if call is None or all(wanted.key != want.key for wanted in call.wants()):
             return False
+        if want.kind == "ask":
+            self.answered.append((id, call.edge, want, value))
         self._watch.running = (self.key, id, START)
         try:
             call.decide(want, value, self.stage, self._now())
@@ -205,6 +221,11 @@ class Partition:
         self._watch.running = None
 
     # what comes out
+    @property
+    def touched(self) -> bool:
+        """Something has happened since the last turn."""
+        return bool(self._touched)
+
     def turn(self) -> Turn:
         """Return what has happened since the last turn."""
         turn = Turn()
@@ -232,7 +253,8 @@ class Partition:
             call.told = seen
             turn.put(keys.inbox(call.edge), [ChunkSeen(call=call.id, upto=seen, time=self._now())])
         if call.outputs:
-            turn.put(call.route, call.outputs)
+            told = [event for event in call.outputs if type(event) in TOLD] if self._beside else call.outputs
+            turn.put(call.route, told)
             call.outputs = []
         elif call.known and not call.done:
             return
@@ -260,8 +282,8 @@ class Partition:
 
 def route(slip: Slip, stage: str, edge: str) -> str:
     """Return the stream for a stage's outputs: the next stage of the call's way, or its edge's inbox."""
-    names = [hop.stage for hop in slip.hops]
-    if stage in names and names.index(stage) + 1 < len(names):
-        hop = slip.hops[names.index(stage) + 1]
+    place = slip.place(stage)
+    if 0 <= place < len(slip.hops) - 1:
+        hop = slip.hops[place + 1]
         return keys.partition_stream(keys.partition(hop.stage, hop.partition))
     return keys.inbox(edge)

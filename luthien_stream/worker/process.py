@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,35 @@ import structlog
 
 from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
-from luthien_stream.config.instance import Instance
+from luthien_stream.config.instance import Instance, config_of
 from luthien_stream.config.model import Config
-from luthien_stream.errors import BusError
+from luthien_stream.core.lens import Lens
+from luthien_stream.core.program import Program
+from luthien_stream.errors import BusError, ConfigError
+from luthien_stream.events.slip import SHADOW
 from luthien_stream.formats import LENSES
-from luthien_stream.policy.catalogue import load_pipeline
+from luthien_stream.policy.beside import ShadowProgram
+from luthien_stream.policy.hop import HopProgram
+from luthien_stream.policy.in_force import InForce
 from luthien_stream.policy.pipeline import Pipeline
-from luthien_stream.policy.program import PolicyProgram
-from luthien_stream.worker.balance import Balance
-from luthien_stream.worker.clock import Clock, SystemClock
-from luthien_stream.worker.effects import Perform, timer, wait_for_person
+from luthien_stream.worker.asking import Asking
+from luthien_stream.worker.clock import SystemClock
 from luthien_stream.worker.lease import LeaseThread, renew_leases
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.patience import sure
+from luthien_stream.worker.performers import performers
 from luthien_stream.worker.presence import Presence
 from luthien_stream.worker.retire import Retire
+from luthien_stream.worker.served import Served
 from luthien_stream.worker.stall import Watch, Watchdog
 from luthien_stream.worker.station import Station
 
 log = structlog.get_logger()
+
+FOLLOW_S = 1.0
+"""How often a worker looks whether another pipeline is in force."""
+SHADOW_NICE = 10
+"""By how much a worker that only watches stands back behind the processes that clients wait for."""
 
 
 async def serve(
@@ -43,26 +53,49 @@ async def serve(
     bus: Bus | None = None,
     ready: Callable[[], None] | None = None,
     stop: asyncio.Event,
+    stage: str = "",
+    again: asyncio.Event | None = None,
 ) -> None:
     """Run until `stop` is set, then give all partitions back. `bus` is given where all roles share one process.
 
-    Raises `ConfigError` where the pipeline cannot be loaded.
+    `stage` is the name of the only stage to serve; empty: all but `shadow`. `again` is set when the configuration's
+    pipeline is to be read and published again. Raises `ConfigError` where the pipeline cannot be loaded.
     """
-    folder = Path(instance.config).parent / "workers" if instance.config else None
-    pipeline = load_pipeline(config.pipeline, folder)
+    if stage == SHADOW and bus is None:
+        os.nice(SHADOW_NICE)
     mine = bus or connect(instance.redis)
+    in_force = InForce.over(mine, config_of(instance))
+    stages = await in_force.begin(config)
     recorded = config.database != "none"
-    worker = Worker(mine, pipeline, url="" if bus is not None else instance.redis, recorded=recorded)
+    worker = Worker(mine, stages.served_by(stage), url="" if bus is not None else instance.redis, recorded=recorded)
+    following = asyncio.create_task(follow(worker, in_force, stage, again or asyncio.Event()), name="pipeline")
     try:
         await worker.run(ready or (lambda: None), stop)
     finally:
+        following.cancel()
         if bus is None:
             await mine.close()
 
 
-def performers(clock: Clock) -> Mapping[str, Perform]:
-    """Return what this worker can do for policies, by kind."""
-    return {"timer": timer(clock), "ask": wait_for_person}
+async def follow(worker: Worker, in_force: InForce, stage: str, again: asyncio.Event) -> None:
+    """Keep a worker at the pipeline in force until cancelled."""
+    while True:
+        try:
+            async with asyncio.timeout(FOLLOW_S):
+                await again.wait()
+        except TimeoutError:
+            pass
+        try:
+            if again.is_set():
+                again.clear()
+                await in_force.read_again()
+            stages = await in_force.look()
+            if stages is not None:
+                await worker.serve(stages.served_by(stage))
+        except ConfigError as error:
+            log.error("configuration_refused", error=str(error))
+        except BusError as error:
+            log.warning("log_does_not_answer", error=type(error).__name__)
 
 
 class Worker:
@@ -72,30 +105,42 @@ class Worker:
     """
 
     def __init__(
-        self, bus: Bus, pipeline: Pipeline | None, *, url: str, recorded: bool = True, limits: Limits | None = None
+        self,
+        bus: Bus,
+        pipelines: Iterable[Pipeline],
+        *,
+        url: str,
+        recorded: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._bus = bus
         self._url = url
+        self._recorded = recorded
         self._clock = SystemClock()
         self._limits = limits or Limits()
         self._watch = Watch()
-        self._stage = pipeline.stage if pipeline else ""
         self._presence = Presence(bus, self._clock, every_s=self._limits.beat_s, edge_ttl_s=self._limits.edge_ttl_s)
-        self._balance = Balance(self._station(pipeline, recorded)) if pipeline else None
+        self.served = Served(bus, self._station)
+        self.served.put_in_force(pipelines)
 
-    def _station(self, pipeline: Pipeline, recorded: bool) -> Station:
+    def _station(self, pipeline: Pipeline) -> Station:
+        asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
+        program: Callable[[Pipeline, Mapping[str, Lens]], Program] = HopProgram
+        if pipeline.name == SHADOW:
+            program = ShadowProgram
         return Station(
             bus=self._bus,
             worker=self.name,
             stage=pipeline.stage,
-            make=lambda: PolicyProgram(pipeline, LENSES, pipeline.stage),
+            make=lambda: program(pipeline, LENSES),
             clock=self._clock,
             limits=self._limits,
             watch=self._watch,
             presence=self._presence,
-            performers=performers(self._clock),
-            recorded=recorded,
+            asking=asking,
+            performers=performers(self._bus, self._clock, pipeline.stage, asking),
+            recorded=self._recorded,
         )
 
     async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
@@ -106,7 +151,7 @@ class Worker:
             thread.start()
         tasks = [asyncio.create_task(work) for work in self._work()]
         stopping = asyncio.create_task(stop.wait())
-        log.info("worker_started", worker=self.name, stage=self._stage)
+        log.info("worker_started", worker=self.name, stages=self.served.stages)
         ready()
         try:
             done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -126,15 +171,13 @@ class Worker:
         for task in (first, stopping):
             task.cancel()
         await asyncio.gather(first, stopping, return_exceptions=True)
-        if self._balance is not None and not stop.is_set():
+        if not stop.is_set():
             with suppress(BusError):
-                await self._balance.once()
+                await self.served.once()
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
-        work: list[Coroutine[Any, Any, None]] = [self._beat(), self._presence.run()]
+        work: list[Coroutine[Any, Any, None]] = [self._beat(), self._balance(), self._presence.run()]
         work.append(Retire(self._bus, self.name, self._clock, self._limits).run())
-        if self._balance is not None:
-            work.append(self._balance.run())
         if not self._url:
             work.append(renew_leases(self._bus, self._watch.owners, self.name, self._limits.lease_s, self._clock))
         return work
@@ -153,18 +196,33 @@ class Worker:
             async with asyncio.timeout(self._limits.drain_s):
                 with suppress(BusError):
                     await self._bus.unbeat("worker", self.name)
-                if self._balance is not None:
-                    await self._balance.drain()
+                await self.served.drain()
         except (BusError, TimeoutError) as error:
             log.warning("worker_not_drained", error=type(error).__name__)
+
+    async def _balance(self) -> None:
+        while True:
+            try:
+                await self.served.once()
+            except BusError as error:
+                log.warning("balance_failed", error=type(error).__name__)
+            await self._clock.sleep(self._limits.balance_s)
+
+    async def serve(self, pipelines: Iterable[Pipeline]) -> None:
+        """Serve these from now on, and say so at once. Raises `BusError`."""
+        self.served.put_in_force(pipelines)
+        await self._beat_once()
+        await self.served.once()
 
     async def _beat(self) -> None:
         while True:
             try:
                 await self._beat_once()
+                await self.served.let_go()
             except BusError as error:
                 log.warning("worker_beat_failed", error=type(error).__name__)
             await self._clock.sleep(self._limits.beat_s)
 
     async def _beat_once(self) -> None:
-        await self._bus.beat("worker", self.name, {"stages": self._stage}, ttl_ms=int(self._limits.beat_ttl_s * 1000))
+        facts = {"stages": ",".join(self.served.stages)}
+        await self._bus.beat("worker", self.name, facts, ttl_ms=int(self._limits.beat_ttl_s * 1000))

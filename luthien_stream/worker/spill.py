@@ -45,7 +45,7 @@ class Spill:
                 await self._spill(now, cursor, taken)
         except BusFull:
             log.warning("spill_refused", partition=self._partition.key)
-        refs = [call.body_ref for call in self._partition.calls.values() if call.body_ref]
+        refs = [ref for call in self._partition.calls.values() for ref in call.bodies_named]
         if refs:
             await self._bus.touch_bodies(refs, ttl_ms=int(self._limits.body_ttl_s * 1000))
         await self._bus.trim(self._partition.key, self._owner, max_age_ms=int(self._limits.log_age_s * 1000))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from luthien_stream.bus.port import Bus
 from luthien_stream.core.program import Program
+from luthien_stream.worker.asking import Asking
 from luthien_stream.worker.clock import Clock
 from luthien_stream.worker.effects import Perform
 from luthien_stream.worker.limits import Limits
@@ -26,6 +27,7 @@ class Station:
     limits: Limits
     watch: Watch
     presence: Presence
+    asking: Asking
     performers: Mapping[str, Perform]
     recorded: bool = True
     """There is an activity consumer, which must see the partitions."""

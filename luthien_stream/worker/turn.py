@@ -33,6 +33,8 @@ class Turn:
 
     def put(self, stream: str, events: Sequence[AnyEvent]) -> None:
         """Add outputs for one destination, in order."""
+        if not events:
+            return
         waiting = self.outputs.get(stream)
         if waiting is None:
             self.outputs[stream] = list(events)

@@ -14,8 +14,9 @@ from typing import Any
 from luthien_stream.bus.memory import Snapshot
 from luthien_stream.core.program import Want
 from luthien_stream.events.log import ChunkReleased, ResponseAborted, ResponseCompleted, ResponseFailed
+from luthien_stream.worker.asking import Asking
 from luthien_stream.worker.balance import Balance
-from luthien_stream.worker.effects import wait_for_person
+from luthien_stream.worker.effects import failure
 from luthien_stream.worker.lease import renew_leases
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.presence import Presence
@@ -100,10 +101,15 @@ class World:
             limits=LIMITS,
             watch=watch,
             presence=presence,
-            performers={"judge": self._judge, "ask": wait_for_person},
+            asking=Asking(bus, self.clock, presence, stage),
+            performers={"judge": self._judge, "ask": self._wait},
         )
         renewing = renew_leases(bus, watch.owners, process, LIMITS.lease_s, self.clock)
         await asyncio.gather(Balance(station, partitions=1).run(), renewing, presence.run())
+
+    async def _wait(self, call: str, want: Want) -> dict[str, str]:
+        await self.clock.sleep(want.timeout_s or 0.0)
+        return failure("timeout", "Nobody answered")
 
     async def _judge(self, call: str, want: Want) -> int:
         await asyncio.sleep(self.rng.uniform(0, 0.1))

@@ -26,8 +26,8 @@ async def test_a_session_is_the_sum_of_its_calls(backend: Backend) -> None:
     bus = backend.bus
     owner = (await take(bus, P)).owner
     assert await bus.folds("s", ["p", "q"]) == {"p": Fold(), "q": Fold()}
-    assert await fold(bus, owner, 1, Folded("s", "p", {"cost": 1}), Folded("s", "q", "x")) == "ok"
-    assert await fold(bus, owner, 2, Folded("s", "p", {"cost": 2})) == "ok"
+    assert await fold(bus, owner, 1, Folded("s", "p", {"cost": 1}, 0, None), Folded("s", "q", "x", 0, None)) == "ok"
+    assert await fold(bus, owner, 2, Folded("s", "p", {"cost": 2}, 0, None)) == "ok"
     kept = Fold(0, None, [{"cost": 1}, {"cost": 2}])
     assert await backend.other.folds("s", ["p", "q"]) == {"p": kept, "q": Fold(0, None, ["x"])}
     assert await fold(bus, owner, 3, Folded("s", "p", {"cost": 4}, seen=2, state=[3])) == "ok"
@@ -39,7 +39,7 @@ async def test_a_call_that_has_seen_less_than_another_undoes_nothing(bus: Bus) -
     """Two calls of a session that ran side by side: the one that settles last has the older state."""
     owner = (await take(bus, P)).owner
     for turn in (1, 2):
-        await fold(bus, owner, turn, Folded("s", "p", turn))
+        await fold(bus, owner, turn, Folded("s", "p", turn, 0, None))
     await fold(bus, owner, 3, Folded("s", "p", 3, seen=2, state="1+2"))
     await fold(bus, owner, 4, Folded("s", "p", 4, seen=1, state="1"))
     assert await bus.folds("s", ["p"]) == {"p": Fold(2, "1+2", [3, 4])}
@@ -50,8 +50,8 @@ async def test_a_call_that_has_seen_less_than_another_undoes_nothing(bus: Bus) -
 async def test_a_turn_that_is_repeated_or_fenced_adds_nothing(bus: Bus) -> None:
     """A delta counts once, with the terminal event that it came with, or not at all."""
     owner = (await take(bus, P)).owner
-    outcomes = [await fold(bus, owner, 1, Folded("s", "p", 1)) for _ in range(2)]
-    outcomes.append(await fold(bus, "9:stale", 2, Folded("s", "p", 2)))
+    outcomes = [await fold(bus, owner, 1, Folded("s", "p", 1, 0, None)) for _ in range(2)]
+    outcomes.append(await fold(bus, "9:stale", 2, Folded("s", "p", 2, 0, None)))
     assert outcomes == ["ok", "dup", "fenced"]
     assert await bus.folds("s", ["p"]) == {"p": Fold(0, None, [1])}
 

@@ -23,6 +23,7 @@ from luthien_stream.events import log, pack
 from luthien_stream.formats import LENSES
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.stages import Stages
 from luthien_stream.testing.provider import FakeProvider
 from luthien_stream.upstream.client import NativeClient
 from luthien_stream.upstream.demo import DemoUpstream
@@ -147,6 +148,7 @@ async def running(
     *policies: Policy,
     bus: Bus | None = None,
     pipeline: Pipeline | None = None,
+    stages: Stages | None = None,
     workers: int = 1,
     litellm: NativeClient | None = None,
     **config: Any,
@@ -156,17 +158,18 @@ async def running(
     `config` are fields of `Config`.
     """
     bus = bus or MemoryBus()
-    pipeline = pipeline or (Pipeline.of(policies) if policies else None)
+    stages = stages or Stages.of(pipeline or (Pipeline.of(policies) if policies else None))
     async with (
         FakeProvider() as fake,
         aiohttp.ClientSession(auto_decompress=False) as client,
         AsyncExitStack() as stack,
     ):
         config.setdefault("providers", {"fake": both_formats(fake.url)})
-        for _ in range(workers if pipeline else 0):
-            await stack.enter_async_context(working(bus, pipeline))
+        for stage in stages.pipelines:
+            for _ in range(workers):
+                await stack.enter_async_context(working(bus, stage))
         settings = Config(**config)
-        edge = Edge(settings, bus, pipeline, LENSES, NativeClient(), DemoUpstream(), litellm)
+        edge = Edge(settings, bus, stages, LENSES, NativeClient(), DemoUpstream(), litellm)
         server = Server(edge, Models(settings.auth, edge.router, edge.providers))
         edge.inbox.block_ms = 50
         await edge.start()
@@ -181,10 +184,10 @@ async def running(
 
 
 @asynccontextmanager
-async def working(bus: Bus, pipeline: Pipeline | None) -> AsyncIterator[None]:
+async def working(bus: Bus, pipeline: Pipeline) -> AsyncIterator[None]:
     """Run a worker in this process."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(Worker(bus, pipeline, url="", limits=Limits(block_s=0.05)).run(ready.set, stop))
+    task = asyncio.create_task(Worker(bus, [pipeline], url="", limits=Limits(block_s=0.05)).run(ready.set, stop))
     try:
         await ready.wait()
         yield

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from luthien_stream.activity.lanes import provider_lane
+from luthien_stream.activity.lanes import final_lane, provider_lane
 from luthien_stream.activity.migrate import migrate
 from luthien_stream.activity.process import serve
 from luthien_stream.activity.read import (
@@ -27,7 +27,7 @@ from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.config.instance import Instance
 from luthien_stream.config.model import Config
 from luthien_stream.embedded.postgres import EmbeddedPostgres
-from luthien_stream.events.log import ChunkReceived, RequestReceived, Slip, VerdictReached
+from luthien_stream.events.log import ChunkReceived, RequestReceived, ResponseCompleted, Slip, VerdictReached
 from luthien_stream.events.pack import decode_event, encode
 from tests.integration.activity_rig import (
     INBOX,
@@ -40,7 +40,7 @@ from tests.integration.activity_rig import (
     publish,
     register,
 )
-from tests.recorded import EDGE, START, made_call, relayed_call
+from tests.recorded import EDGE, START, made_call, relayed_call, staged_call
 from tests.wait import wait_until
 
 
@@ -101,6 +101,30 @@ async def test_a_providers_own_frames_lie_beside_what_was_made_of_them(bus: Memo
     assert (own.complete, own.raw) == (True, 9 * b"data: {}\n\n")
     summary = await summary_of(store, call.call_id)
     assert (summary.chunks_received, summary.chunks_released) == (len(call.original.split(b"\n\n")) - 1, 6)
+
+
+async def test_the_last_stage_has_the_last_word(bus: MemoryBus, store: Store) -> None:
+    """What the stages before it said counts once, and what only watched stands beside."""
+    made = staged_call(1)
+    await publish(bus, [made])
+    async with consuming(bus, store):
+        await all_recorded(bus)
+    await assert_recorded(store, [made])
+    found = await summary_of(store, made.call_id)
+    assert found.verdicts == ["w:allow:shadow", "a:allow", "b:allow"]
+    assert [(ran.name, ran.verdict, ran.held_us, ran.shadow) for ran in found.policies] == [
+        ("a", "allow", 1500, False),
+        ("b", "deny", 0, False),
+        ("w", "stop", 0, True),
+    ]
+    assert (found.chunks_received, found.chunks_released, found.outcome) == (1, 1, "completed")
+    record = await record_of(store, made.call_id)
+    end = final_lane(record).end
+    assert isinstance(end, ResponseCompleted)
+    assert end.reason == "second"
+    assert all(not stored.src.startswith("shadow:") for stored in record.events)
+    (path,) = {row["path"] for row in await store.fetch("list_calls", "", "%", 0, 9)}
+    assert path == "/"
 
 
 async def test_the_view_of_chunks_shows_each_chunk_once(bus: MemoryBus, store: Store) -> None:
@@ -241,7 +265,7 @@ async def test_concurrent_first_migrations_make_one_schema(server: EmbeddedPostg
         await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     others = [Store(server.dsn) for _ in range(4)]
     applied = await asyncio.gather(*(migrate(other) for other in others))
-    assert sorted(applied) == [[], [], [], ["record", "provider_frames"]]
+    assert sorted(applied) == [[], [], [], ["record", "provider_frames", "stages"]]
     for other in [store, *others]:
         await other.close()
 

@@ -25,6 +25,7 @@ from luthien_stream.events.log import (
     PolicyFailed,
     RequestReceived,
     ResponseCompleted,
+    ResponseStarted,
     Slip,
 )
 from luthien_stream.events.pack import encode
@@ -34,6 +35,9 @@ from tests.recorded import EDGE, STAGE, START, MadeCall, call_id, made_call, rel
 
 SPOKEN = call_id(0x5AFE)
 CALLS = [made_call(1), made_call(2, session="s2", model="demo/story"), relayed_call(0x31)]
+ASKED = json.dumps(
+    {"model": "claude-x", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "?"}]}
+).encode()
 
 Run = Callable[..., str]
 
@@ -81,11 +85,12 @@ def spoken_call() -> MadeCall:
     """A call in which a policy changed what the model said, and another one failed."""
     request = RequestReceived(
         call=SPOKEN, n=0, time=START, edge="e1", slip=Slip(final_by=STAGE), format="anthropic_messages",
-        path="/v1/messages", model="claude-x", streamed=True,
+        path="/v1/messages", model="claude-x", streamed=True, body=ASKED,
     )  # fmt: skip
     said, delivered = frames("the \x1b[31mpassword\x1b[0m is hunter2"), frames("the password is [gone]")
-    received: list[AnyEvent] = [ChunkReceived(call=SPOKEN, n=i + 1, time=START, frame=f) for i, f in enumerate(said)]
-    received.append(ResponseCompleted(call=SPOKEN, n=len(said) + 1, lane="original"))
+    received: list[AnyEvent] = [ResponseStarted(call=SPOKEN, n=1, time=START, status=200, streamed=True)]
+    received += [ChunkReceived(call=SPOKEN, n=i + 2, time=START, frame=f) for i, f in enumerate(said)]
+    received.append(ResponseCompleted(call=SPOKEN, n=len(said) + 2, lane="original"))
     released: list[AnyEvent] = [ChunkReleased(call=SPOKEN, n=i, frame=f) for i, f in enumerate(delivered)]
     failed = PolicyFailed(call=SPOKEN, n=len(delivered), policy="judge", error="timeout", went="open")
     released += [failed, ResponseCompleted(call=SPOKEN, n=len(delivered) + 1, lane="final")]
@@ -96,8 +101,7 @@ def spoken_call() -> MadeCall:
 def frames(text: str) -> list[bytes]:
     """A streamed answer that says `text`."""
     lens = LENSES["anthropic_messages"]
-    body = {"model": "claude-x", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "?"}]}
-    return lens.refusal(lens.request(json.dumps(body).encode()), text, SPOKEN)
+    return lens.refusal(lens.request(ASKED), text, SPOKEN)
 
 
 @pytest.fixture
@@ -154,6 +158,19 @@ def test_show_as_json_has_everything(run: Run) -> None:
     assert final["frames"][0]["held_ms"] == 0.4
     assert final["complete"]
     assert {"request.received", "verdict.reached", "response.delivered"} <= {event["type"] for event in call["events"]}
+
+
+def test_policies_are_tried_on_a_recorded_call(run: Run) -> None:
+    """On what came in, whatever was made of it then; a call that is not there, or not whole, says so."""
+    replace = ["string_replace", "--with", '{"replace": [["hunter2", "***"]]}']
+    [line] = objects(run("policies", "try", *replace, SPOKEN[:-2]))
+    assert (line["id"], line["verdict"]) == (SPOKEN, "rewrite")
+    assert "hunter2" not in line["output"]["response"]
+    assert "password" in line["output"]["response"]
+    assert json.loads(line["output"]["request"]) == json.loads(ASKED)
+    [same] = objects(run("policies", "try", "noop", SPOKEN))
+    assert (same["verdict"], same["output"]["response"].encode()) == ("allow", spoken_call().original)
+    assert "luthien-stream calls" in run("policies", "try", "noop", "ffff", code=1)
 
 
 def test_mistakes_are_explained(run: Run) -> None:

@@ -18,18 +18,25 @@ Try = Callable[..., tuple[int, Lines, str]]
 BLOCK = ["block_tools", "--with", '{"rules": [{"tool": "*", "arguments": "rm -rf"}], "shown": "No."}']
 ASK = '''
 """Ask."""
+from luthien_stream.policy import Hold, gate
+
+
+@gate()
+async def asks(call, ctx):
+    return Hold("is it fine?", "No.")
+'''
+ORACLE = '''
+"""Ask something that nobody else asks."""
 from luthien_stream.core.program import Want
 from luthien_stream.policy import Policy, Text
 from luthien_stream.policy.effects import perform
 
 
-class Asks(Policy):
-    kind: str = "ask"
-
+class Oracle(Policy):
     async def response(self, events, ctx):
-        found = await perform(Want("0/response/0", self.kind, {"subject": {"reason": "is it fine?"}}, 5.0))
+        found = await perform(Want("0/response/0", "oracle", None, 5.0))
         async for event in events:
-            yield event.with_text(str(found)) if isinstance(event, Text) else event
+            yield event.with_text(found) if isinstance(event, Text) else event
 '''
 CRASH = '''
 """Crash."""
@@ -62,7 +69,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     """Run `policies try` over cases in a folder of its own; return exit code, lines, and what was said beside."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "workers").mkdir()
-    for name, source in {"asks": ASK, "crash": CRASH, "refuses": REFUSE}.items():
+    for name, source in {"asks": ASK, "oracle": ORACLE, "crash": CRASH, "refuses": REFUSE}.items():
         (tmp_path / "workers" / f"{name}.py").write_text(source)
 
     def run(flags: list[str], *cases: Any) -> tuple[int, Lines, str]:
@@ -210,20 +217,32 @@ def test_a_policy_that_fails_is_a_verdict(tried: Try) -> None:
 
 
 def test_a_person_who_is_not_there_holds(tried: Try, tmp_path: Path) -> None:
-    """With an answer given, the policy goes on."""
-    _, lines, _ = tried(["asks"], {"text": "x"})
+    """With an answer given, the policy goes on; having been held stays the verdict, unless it ends in a denial."""
+    call = {"tool": "Bash", "args": {"command": "ls"}}
+    _, lines, _ = tried(["asks"], call)
     assert (lines[0]["verdict"], lines[0]["reason"], lines[0]["output"]) == ("hold", "is it fine?", None)
-    (tmp_path / "effects.json").write_text('{"ask": ["yes", "no"]}')
-    _, lines, _ = tried(["asks", "--effects", "effects.json"], {"text": "x"}, {"text": "y"})
-    assert [one["output"] for one in lines] == ["yes", "yes"]
+    answers = ["approve", {"decision": "modify", "by": "Ann", "args": {"command": "pwd"}}, "reject"]
+    outcomes = []
+    for answer in answers:
+        (tmp_path / "effects.json").write_text(json.dumps({"ask": answer}))
+        _, lines, _ = tried(["asks", "--effects", "effects.json"], call)
+        outcomes.append((lines[0]["verdict"], lines[0]["shown"], lines[0]["output"]))
+    assert outcomes == [
+        ("hold", "", call),
+        ("hold", "", {"tool": "Bash", "args": {"command": "pwd"}}),
+        ("deny", "No.", None),
+    ]
 
 
-def test_what_else_is_asked_for_must_be_given(tried: Try) -> None:
-    """The error says how."""
-    code, lines, err = tried(["asks", "--with", '{"kind": "oracle"}'], {"id": 7, "text": "x"})
+def test_what_else_is_asked_for_must_be_given(tried: Try, tmp_path: Path) -> None:
+    """The error says how; a list is used up in order, anew for each case."""
+    code, lines, err = tried(["oracle"], {"id": 7, "text": "x"})
     assert (code, lines[0]["id"], lines[0]["verdict"]) == (1, 7, "error")
     assert '--effects FILE.json, {"oracle": ...} or {"0/response/0": ...}' in lines[0]["reason"]
     assert "1 of 1 cases could not be tried" in err
+    (tmp_path / "effects.json").write_text('{"oracle": ["yes", "no"]}')
+    _, lines, _ = tried(["oracle", "--effects", "effects.json"], {"text": "x"}, {"text": "y"})
+    assert [one["output"] for one in lines] == ["yes", "yes"]
 
 
 @pytest.mark.parametrize(
@@ -306,3 +325,20 @@ def test_wrong_usage_says_what_to_do(tried: Try) -> None:
     assert "no luthien.yaml here" in tried(["pipeline"], "")[2]
     assert "--with is for one policy" in tried(["pipeline", "--with", "{}"], "")[2]
     assert tried(["noop"], "")[:2] == (0, [])
+
+
+def test_what_only_watches_decides_nothing(tried: Try, tmp_path: Path) -> None:
+    """Policies in shadow have a field of their own, for those who ask for it; stages of others are named."""
+    (tmp_path / "luthien.yaml").write_text(
+        "pipeline:\n"
+        '  - {use: block_tools, with: {rules: [{tool: "*"}]}, mode: shadow}\n'
+        '  - {external: elsewhere, version: "1", phases: [response]}\n'
+        "  - {use: all_caps, stage: last}\n"
+    )
+    case = {"tool": "Bash", "args": {}}
+    _, lines, err = tried(["pipeline"], case)
+    assert (lines[0]["verdict"], "shadow" in lines[0]) == ("allow", False)
+    assert "the stage elsewhere is not tried" in err
+    _, lines, _ = tried(["pipeline", "--shadow"], case)
+    assert (lines[0]["verdict"], lines[0]["output"]) == ("allow", case)
+    assert lines[0]["shadow"] == [{"policy": "block_tools", "verdict": "deny", "reason": "rule '*' ''"}]

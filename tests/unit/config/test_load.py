@@ -97,7 +97,8 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
         "8: `providers.a.timeout_s` is text; expected a number",
         "9: `providers.b` needs `base_url`",
         "12: unknown key `on_eror`; did you mean `on_error`?",
-        "13: `pipeline.1` is text; expected the keys use, with, on_error, timeout_s",
+        "13: `pipeline.1` is text; expected the keys use, with, on_error, timeout_s, mode, "
+        "match, stage, external, version, phases",
         "14: `listen` has no value; expected text",
         "16: `redis` is written twice",
     ]

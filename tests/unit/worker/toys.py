@@ -23,8 +23,9 @@ from luthien_stream.events.log import (
     ResponseStarted,
     Slip,
 )
+from luthien_stream.worker.asking import Asking
 from luthien_stream.worker.clock import SystemClock
-from luthien_stream.worker.effects import Perform, timer, wait_for_person
+from luthien_stream.worker.effects import Perform, timer
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.owner import Owner
 from luthien_stream.worker.presence import Presence
@@ -153,13 +154,16 @@ class Hands:
         self.judged = 0
         self.performers: dict[str, Perform] = {
             "judge": self._judge,
-            "ask": wait_for_person,
+            "ask": self._wait,
             "timer": timer(SystemClock()),
         }
         self.gate = asyncio.Event()
         self.gate.set()
         self._make, self._limits = make, limits
         self.tasks: list[asyncio.Task[None]] = []
+
+    async def _wait(self, call: str, want: Want) -> None:
+        await asyncio.Event().wait()
 
     async def _judge(self, call: str, want: Want) -> int:
         await self.gate.wait()
@@ -191,6 +195,7 @@ class Hands:
             clock=clock,
             watch=Watch(),
             presence=presence,
+            asking=Asking(self.bus, clock, presence, STAGE),
             performers=self.performers,
             **fields,
         )
