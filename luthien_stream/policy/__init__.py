@@ -6,6 +6,7 @@ from luthien_stream.policy.api import Policy, Refuse, Stop
 from luthien_stream.policy.asking import Approval
 from luthien_stream.policy.context import CallFacts, Context
 from luthien_stream.policy.errors import EffectFailed, JudgeFailed
+from luthien_stream.policy.folding import Fold, Session
 from luthien_stream.policy.gate import ToolGate, gate
 from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
@@ -29,6 +30,7 @@ __all__ = [
     "End",
     "Event",
     "Events",
+    "Fold",
     "Hold",
     "JudgeFailed",
     "Kinds",
@@ -42,6 +44,7 @@ __all__ = [
     "Rewrite",
     "Sample",
     "Score",
+    "Session",
     "Stop",
     "Text",
     "TextPolicy",

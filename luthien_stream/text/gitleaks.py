@@ -8,6 +8,9 @@ from typing import Any
 from luthien_stream.text.pattern import compiled
 from luthien_stream.text.secrets import Rule
 
+REACH = 512
+"""How far before a word a match may begin: the file does not say."""
+
 
 def rules_in(file: bytes) -> tuple[Rule, ...]:
     """Read the rules. Raises `ValueError` that names the rule that cannot be taken."""
@@ -40,7 +43,7 @@ def _rule(said: dict[str, Any], common: tuple[list[str], list[str]]) -> Rule:
     if any(word.split() != [word] for word in words):
         words = ()
     unless, stop = tuple(allowed), tuple(word.lower() for word in stopwords)
-    return Rule(name, str(said["regex"]), words, True, group, bits, unless=unless, stopwords=stop)
+    return Rule(name, str(said["regex"]), words, REACH, group, bits, unless=unless, stopwords=stop)
 
 
 def _allowed(said: dict[str, Any]) -> tuple[list[str], list[str]]:

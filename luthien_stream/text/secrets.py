@@ -19,8 +19,9 @@ class Rule(Struct, frozen=True):
     pattern: str
     keywords: tuple[str, ...] = ()
     """In small letters; one of them stands near every match. None: the rule is tried everywhere."""
-    spread: bool = False
-    """A match may go over white space: what is said before the secret tells it."""
+    reach: int = 0
+    """Characters before its last word at which a match may begin: what is said before a secret tells it. 0: a match
+    has no white space."""
     group: int = 0
     entropy: float = 0.0
     """Bits per character that a secret has at least."""
@@ -64,8 +65,10 @@ class Finder:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         """Raises `ValueError` for a pattern that RE2 does not take."""
-        near = [rule for rule in rules if not rule.spread]
-        far = [rule for rule in rules if rule.spread]
+        near = [rule for rule in rules if not rule.reach]
+        far = [rule for rule in rules if rule.reach]
+        self.reach = max((rule.reach for rule in far), default=0)
+        """How far before a word to look."""
         self.always = any(not rule.keywords for rule in far)
         """Some rule over white space has no keyword."""
         words = f"(?i:{either(map(literal, sorted({word for rule in far for word in rule.keywords})))})"

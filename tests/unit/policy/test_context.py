@@ -44,7 +44,7 @@ def test_verdicts_name_policy_and_call() -> None:
 
     class Scores(Policy):
         async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
-            ctx.verdict("score", "why", shown="what", score=0.5, about=ctx.session)
+            ctx.verdict("score", "why", shown="what", score=0.5, about=ctx.session.id)
             async for event in events:
                 yield event
 
