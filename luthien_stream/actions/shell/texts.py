@@ -71,7 +71,8 @@ def _of_shell(command: Command) -> list[tuple[str, Sequence[Word]]]:
             while rest and re.fullmatch(r"[-+][a-zA-Z]+", rest[0].text):
                 rest.pop(0)
             return [(rest[0].text, rest[2:])] if rest else []
-        if not word.text.startswith(("-", "+")) and words[at - 1].text not in {"-o", "-O", "+O", "+o", "--rcfile"}:
+        takes = at > 0 and words[at - 1].text in {"-o", "-O", "+O", "+o", "--rcfile"}
+        if not takes and not word.text.startswith(("-", "+")) and word.text not in {"/dev/stdin", "/dev/fd/0"}:
             return []
     return [(generated(command.stdin), [one for one in words if not one.text.startswith("-")])]
 
