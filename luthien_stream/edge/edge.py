@@ -95,9 +95,8 @@ class Edge:
         self.inbox = Inbox(bus, self.id, self.calls, self.shadow)
         self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
-        self.beside = Beside(
-            config, bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self._lost
-        )
+        ways = (self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self.shadow)
+        self.beside = Beside(config, bus, self.id, *ways, self._lost)
         facts, recorded = self._facts, config.database != "none"
         self.beats = Beats(bus, self.id, self.inbox, self.outboxes, self.admission, calls, facts, recorded=recorded)
         self.started_at = time.time()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -48,6 +48,8 @@ class Shadow:
         self._tasks: list[asyncio.Task[None]] = []
         self._copies: dict[str, Copy] = {}
         self._kept: OrderedDict[str, tuple[float, Asked]] = OrderedDict()
+        self.tell: Callable[[log.SampleRequested], None] = lambda event: None
+        """Gets what the stage asks of models."""
         self.unseen = 0
         """Events sent that the stage has not taken."""
         self.most_unseen = MOST_UNSEEN
@@ -118,6 +120,8 @@ class Shadow:
         """Take what the stage said: how far it is, and that it is done with a call."""
         for _, event in events:
             copy = self._copies.get(event.call)
+            if isinstance(event, log.SampleRequested):
+                self.tell(event)
             if copy is None:
                 continue
             if isinstance(event, log.ChunkSeen):
