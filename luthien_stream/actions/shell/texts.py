@@ -63,8 +63,10 @@ def shell_texts(command: Command) -> list[tuple[str, Sequence[Word]]]:
 
 
 def _of_shell(command: Command) -> list[tuple[str, Sequence[Word]]]:
-    """The text of `bash -c`, or what it reads."""
+    """The text of `bash -c`, or what it reads; `bash -n` only checks it."""
     words = command.arguments
+    if any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", word.text) for word in words[:1]):
+        return []
     for at, word in enumerate(words):
         if re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*|--command|--init-command|-C", word.text):
             rest = [one for one in words[at + 1 :] if one.text not in {"--"}]
