@@ -131,7 +131,10 @@ class Trial:
             findings.append(Finding("allow", "there is no tool call here, and only tool calls are looked at"))
         held = any(one.held is not None for one in ran)
         left = None if held else left_of(case, [(one.turn, one.request, one.frames) for one in ran])
-        return _concluded(outcome, findings, left)
+        _conclude(outcome, findings, left)
+        if "tool" in case.given and isinstance(left, str) and outcome.verdict in ("deny", "stop"):
+            outcome.output = None  # all that is left is what the agent is shown
+        return outcome
 
     def _watched(self, shadow: Pipeline, case: Case) -> list[dict[str, Any]]:
         """What policies beside the calls decided; a monitor that asks for what is not given has no verdict."""
@@ -211,7 +214,7 @@ def _events(case: Case, turn: Turn, call: str) -> Iterator[Known]:
     yield ResponseCompleted(call=call, lane="original")
 
 
-def _concluded(outcome: Outcome, findings: Sequence[Finding], left: Any) -> Outcome:
+def _conclude(outcome: Outcome, findings: Sequence[Finding], left: Any) -> None:
     """Fill in the gravest verdict, why, and what is left; what failed leaves nothing."""
     gravest = max((f.verdict for f in findings), key=GRAVITY.index, default="allow")
     counted = [f for f in findings if f.verdict == gravest]
@@ -221,4 +224,3 @@ def _concluded(outcome: Outcome, findings: Sequence[Finding], left: Any) -> Outc
     outcome.reason = "; ".join(dict.fromkeys(own))
     outcome.shown = "\n\n".join(dict.fromkeys(f.shown for f in counted if f.shown))
     outcome.output = None if gravest in ("failed", "error") else left
-    return outcome

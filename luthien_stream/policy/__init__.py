@@ -8,6 +8,14 @@ from luthien_stream.policy.context import CallFacts, Context
 from luthien_stream.policy.errors import EffectFailed, JudgeFailed
 from luthien_stream.policy.folding import Fold, Session
 from luthien_stream.policy.gate import ToolGate, gate
+from luthien_stream.policy.handler import (
+    PolicyHandler,
+    PolicyResult,
+    RequestMetadata,
+    StreamAction,
+    StreamControl,
+    StreamingContext,
+)
 from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
 from luthien_stream.policy.sampling import Sample
@@ -38,14 +46,20 @@ __all__ = [
     "Opaque",
     "PartEnd",
     "Policy",
+    "PolicyHandler",
+    "PolicyResult",
     "Refuse",
     "Request",
+    "RequestMetadata",
     "RequestPart",
     "Rewrite",
     "Sample",
     "Score",
     "Session",
     "Stop",
+    "StreamAction",
+    "StreamControl",
+    "StreamingContext",
     "Text",
     "TextPolicy",
     "Thinking",

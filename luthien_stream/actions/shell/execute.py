@@ -18,7 +18,7 @@ from luthien_stream.actions.shell.languages import (
     read_code,
 )
 from luthien_stream.actions.shell.model import EMPTY, UNKNOWN, Command, Redirect, Stream, Word
-from luthien_stream.actions.shell.outputs import output
+from luthien_stream.actions.shell.outputs import distinct, output
 from luthien_stream.actions.shell.state import State, place
 from luthien_stream.actions.shell.texts import SHELLS, behind_unknown, shell_texts
 
@@ -99,7 +99,7 @@ class Executor:
         if inner and (
             command.program in t.PREFIXES or command.program in SHELLS or command.program in {"eval", "xargs"}
         ):
-            return Stream(inner[-1].text, (*command.stdin.sources, *inner[-1].sources, command), True)
+            return Stream(inner[-1].text, distinct((*command.stdin.sources, *inner[-1].sources, command)), True)
         return output(command, self._state.files)
 
     def _fed(self, command: Command) -> Command:

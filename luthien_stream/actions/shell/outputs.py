@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from luthien_stream.actions.shell.fields import ansi
 from luthien_stream.actions.shell.languages import INTERPRETERS, decode, language, printed, said
@@ -21,9 +21,14 @@ def output(command: Command, files: dict[str, Stream]) -> Stream:
     """What the command puts out. Its sources are itself and everything that was piped into it."""
     words = [word.text for word in command.arguments]
     read = [files[place(name)].sources for name in words if place(name) in files]
-    sources = (*command.stdin.sources, *command.substituted, *(one for several in read for one in several), command)
+    sources = distinct((*command.stdin.sources, *command.substituted, *(one for some in read for one in some), command))
     text = _text(command.program, words, command.stdin, files)
     return Stream(None if text is None or len(text) > LONGEST_TEXT else text, sources, True)
+
+
+def distinct(commands: Iterable[Command]) -> tuple[Command, ...]:
+    """The commands, each once: what flows together again would double with every pipe."""
+    return tuple({id(command): command for command in commands}.values())
 
 
 def _text(program: str, words: Sequence[str], stdin: Stream, files: dict[str, Stream]) -> str | None:

@@ -16,6 +16,7 @@ from luthien_stream.actions.shell import fields as f
 from luthien_stream.actions.shell.execute import Executor
 from luthien_stream.actions.shell.expand import Expander, text_of
 from luthien_stream.actions.shell.model import EMPTY, UNKNOWN, Command, Redirect, Stream, Word
+from luthien_stream.actions.shell.outputs import distinct
 from luthien_stream.actions.shell.scan import HERE, STRING, scan, substitutions
 from luthien_stream.actions.shell.state import State, bounded, place
 from luthien_stream.actions.shell.tree import parse
@@ -294,4 +295,5 @@ def joined(streams: Sequence[Stream]) -> Stream:
     """What several commands put out, one after another."""
     texts = [stream.text for stream in streams]
     text = None if any(one is None for one in texts) else "".join(one or "" for one in texts)
-    return Stream(text, tuple(source for stream in streams for source in stream.sources), any(s.data for s in streams))
+    sources = distinct(source for stream in streams for source in stream.sources)
+    return Stream(text, sources, any(stream.data for stream in streams))

@@ -27,9 +27,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     `program`: globs, separated by spaces. `words`: an expression that is searched for in the operands joined by spaces.
     `flags`: of each entry one of the alternatives. `unless`: flags that make the command harmless. `targets`: of the
     operands one that is in all classes of one entry, `!` for not; `onto` the same of the last operand. `text`: an
-    expression searched for in arguments and input, `input`: in the input alone; `statement`: as `text`, quoted values and
-    comments of SQL left out. `code_from`: globs of programs whose output the command runs as code; `fed_by`: of programs
-    whose output it reads.
+    expression searched for in arguments and input, `input`: in the input alone; `statement`: as `text`, quoted values
+    and comments of SQL left out. `code_from`: globs of programs whose output the command runs as code; `fed_by`: of
+    programs whose output it reads.
     """
 
     name: str

@@ -26,6 +26,13 @@ id = "second"
 regex = "(a|b)-([0-9]{6})"
 secretGroup = 2
 [[rules]]
+id = "third"
+regex = "either ([0-9]{6})|or ([a-f]{6})"
+[[rules.allowlists]]
+regexTarget = "match"
+regexes = ["or f"]
+stopwords = ["123"]
+[[rules]]
 id = "of-files"
 path = "(?i)secrets"
 """
@@ -43,6 +50,8 @@ def masked(text: str) -> str:
         ("one_key = '0000abcdef12'", "one_key = '0000abcdef12'"),
         ("one_key = 'example12345'", "one_key = 'example12345'"),
         ("a-123456 c-123456", "a-‹second› c-123456"),
+        ("either 567890 or abcdef", "either ‹third› or ‹third›"),
+        ("either 123456 or fedcba", "either 123456 or fedcba"),
     ],
 )
 def test_rules(text: str, left: str) -> None:
