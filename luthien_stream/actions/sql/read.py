@@ -22,7 +22,7 @@ LONGEST_TRICKY: Final = 32_768
 """The same where each dialect has a reading of its own."""
 MOST_TOKENS: Final = 16_384
 DEEPEST: Final = 16
-"""Brackets and CASE that may be open at once, and NOT or minus in a row: less than ends a stack, however deep we run."""
+"""Brackets and CASE that may be open at once, and NOT or minus in a row: fewer than a full stack ever needs."""
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it logs statements that it cannot parse
 _EXPLAIN = re.compile(
     r"\w+\b(?P<how>.*?)\b(?P<rest>(?:select|with|insert|update|delete|replace|merge|values|create|drop|exec|call|do)\b.*)",

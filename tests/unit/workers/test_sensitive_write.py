@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -180,6 +181,8 @@ CODE = [
     ("print('.env', 'w')", False),
 ]
 
+CORPUS = Path("/work/shared/corpora/agent_bash_actions.jsonl")
+
 
 def is_allowed(policy: Policy, tool: str, args: Any, kind: Any = "function") -> bool:
     came: list[Event] = [ToolCall("1", tool, args if isinstance(args, str) else json.dumps(args), kind=kind), End()]
@@ -270,6 +273,15 @@ def test_hostile_code_takes_bounded_time(piece: str) -> None:
     began = process_time()
     is_allowed(made("sensitive_write"), "python", {"code": piece * (60_000 // len(piece))})
     assert process_time() - began < 5
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="recorded data are not here")
+def test_recorded_agents() -> None:
+    """Nothing that an agent did in its sandbox is taken for what it is not."""
+    asked = [command for line in CORPUS.read_text().splitlines() for command in json.loads(line)["actions"]]
+    assert len(asked) == 711
+    policy = made("sensitive_write")
+    assert [command for command in asked if not is_allowed(policy, "Bash", {"command": command})] == []
 
 
 def test_laws() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -54,6 +55,8 @@ FREE = [
     "npm test",
     "ssh -i key bob@example.com ls",
 ]
+
+CORPUS = Path("/work/shared/corpora/agent_bash_actions.jsonl")
 
 
 def is_allowed(policy: Policy, tool: str, args: Any) -> bool:
@@ -210,6 +213,15 @@ def test_hostile_addresses_take_bounded_time(url: str) -> None:
     began = process_time()
     is_allowed(made("web_request"), "WebFetch", {"url": url})
     assert process_time() - began < 5
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="recorded data are not here")
+def test_recorded_agents() -> None:
+    """Nothing that an agent did in its sandbox is taken for what it is not."""
+    asked = [command for line in CORPUS.read_text().splitlines() for command in json.loads(line)["actions"]]
+    assert len(asked) == 711
+    policy = made("web_request")
+    assert [command for command in asked if not is_allowed(policy, "Bash", {"command": command})] == []
 
 
 @pytest.mark.parametrize("config", [{}, {"allow": ["example.com"]}])
