@@ -37,7 +37,7 @@ class DeferTrusted(Policy):
     async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Judge the turn as a whole, then deliver it or another."""
         turn = await events.collect()
-        calls = [event for event in turn if isinstance(event, ToolCall)]
+        calls = [event for event in turn if isinstance(event, ToolCall) and ctx.concerns(event.name)]
         if calls and await self._is_suspicious(calls, ctx):
             ctx.verdict("rewrite", f"deferred to {self.trusted}")
             turn = await ctx.sample(self.trusted).collect()

@@ -59,7 +59,7 @@ class Resample(Policy):
     async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Judge, draw, and deliver one."""
         turn = await events.collect()
-        if not _calls(turn):
+        if not _calls(turn, ctx):
             for event in turn:
                 yield event
             return
@@ -80,7 +80,7 @@ class Resample(Policy):
 
     async def _judged(self, events: Sequence[Event], name: str, ctx: Context) -> Draw:
         """Score a draw; one that does nothing is harmless."""
-        calls = _calls(events)
+        calls = _calls(events, ctx)
         if not calls:
             ctx.verdict("score", f"{name}: no tool call", score=0.0)
             return Draw(events, 0.0)
@@ -124,5 +124,5 @@ class Resample(Policy):
         return [*kept, Text(gap + self.shown), *(event for event in events if isinstance(event, End))]
 
 
-def _calls(events: Sequence[Event]) -> list[ToolCall]:
-    return [event for event in events if isinstance(event, ToolCall)]
+def _calls(events: Sequence[Event], ctx: Context) -> list[ToolCall]:
+    return [event for event in events if isinstance(event, ToolCall) and ctx.concerns(event.name)]

@@ -146,6 +146,8 @@ def _git(words: Sequence[str]) -> Iterator[str]:
 
 
 def _named(program: str, words: Sequence[Word]) -> Iterator[str]:
+    if program in ("tar", "bsdtar") and not (words and re.match(r"-?\w*x|--(?:extract|get)", words[0].text)):
+        return  # where it reads from
     letters, names = NAMED.get(program, ("", ""))
     long = names.split()
     for at, word in enumerate(words):

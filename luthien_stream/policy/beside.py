@@ -9,20 +9,9 @@ from msgspec.structs import replace
 
 from luthien_stream.core.lens import Lens
 from luthien_stream.core.program import Folded, Want
-from luthien_stream.events.log import (
-    AnyEvent,
-    PolicyFailed,
-    ResponseAborted,
-    ResponseCompleted,
-    ResponseFailed,
-    SampleRequested,
-    VerdictReached,
-)
+from luthien_stream.events.log import AnyEvent, ResponseAborted, ResponseCompleted, ResponseFailed, VerdictReached
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.program import PolicyProgram
-
-TOLD = frozenset({VerdictReached, PolicyFailed, SampleRequested, ResponseCompleted, ResponseFailed, ResponseAborted})
-"""What a stage beside the calls lets out."""
 
 
 class ShadowProgram:
@@ -53,7 +42,7 @@ class ShadowProgram:
         return self._inner.wants()
 
     def folds(self) -> Sequence[Folded]:
-        """What the call adds to its session."""
+        """What it adds to its session, once it is over."""
         return self._inner.folds()
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:

@@ -22,7 +22,9 @@ from luthien_stream.policy.facts import CallFacts as CallFacts
 from luthien_stream.policy.facts import Draw
 from luthien_stream.policy.facts import Identity as Identity
 from luthien_stream.policy.facts import Shared as Shared
+from luthien_stream.policy.folding import Session
 from luthien_stream.policy.judging import FORMAT, TOKENS, S, judge
+from luthien_stream.policy.keeping import Kv
 from luthien_stream.policy.matching import fits
 from luthien_stream.policy.preflight import is_preflight
 from luthien_stream.policy.sampling import SAMPLE_S, Said, Sample, continued, wanted
@@ -38,7 +40,7 @@ EFFECTS = 1_000
 class Context:
     """Time, chance, verdicts and facts for one policy in one phase of one call."""
 
-    __slots__ = ("_count", "_draws", "_me", "_note", "_random", "_said", "_shared", "call", "reached")
+    __slots__ = ("_count", "_draws", "_me", "_note", "_random", "_said", "_session", "_shared", "call", "reached")
 
     def __init__(
         self,
@@ -52,15 +54,27 @@ class Context:
         self.call = call
         self._me, self._shared, self._note, self._said = me, shared, note, said
         self._draws: list[Draw] = []
+        self._session: Session | None = None
         self._random: random.Random | None = None
         self._count = 0
         self.reached = 0
         """When the last effect that the policy used was recorded; the engine sets it."""
 
     @property
-    def session(self) -> str:
-        """The agent run that the call belongs to, empty where unknown."""
-        return self.call.session
+    def session(self) -> Session:
+        """The agent run that the call belongs to: its `id`, and what this policy's `fold` keeps of it."""
+        if self._session is None:
+            sessions, index = self._shared.sessions, self._me.index
+            if sessions is None:
+                self._session = Session(self.call.session)
+            else:
+                self._session = sessions.apart(index) if self._me.prefix else sessions.of(index)
+        return self._session
+
+    @property
+    def kv(self) -> Kv:
+        """What this policy keeps beyond calls and sessions."""
+        return Kv(self._me.name, self._effect)
 
     def concerns(self, tool: str) -> bool:
         """Say whether the policy is for this tool, as its `match` says."""
@@ -220,5 +234,5 @@ class Context:
         return f"{me.prefix}{me.index}/{me.phase}/{self._count - 1}"
 
     def _from_now(self, seconds: float) -> int:
-        """The time in `seconds`, counted from the event in hand or the last effect, whatever is later."""
-        return max(self._shared.now, self.reached) + int(seconds * 1e6)
+        """The time in `seconds`, counted from where the call has got to on the log's clock."""
+        return max(self._shared.now, self._shared.clock, self.reached) + int(seconds * 1e6)

@@ -83,6 +83,7 @@ class Draw:
         """All of its inputs are there."""
         self._decoder: Decoder | None = None
         self._rest, self._status = b"", 200
+        self._clock = 0
         self._items: deque[Event | Known] = deque()
         """What is decoded and has passed, not read yet."""
         self._end: Got | None = None
@@ -111,8 +112,9 @@ class Draw:
         own = [] if self._ended or self.read or self._want.key in self._shared.results else [self._want]
         return own if self._chain is None or self.read else [*own, *self._chain.wants()]
 
-    def pull(self) -> Got | None:
+    def pull(self, clock: int) -> Got | None:
         """The next event, `DONE` behind the last, a failure; None where it has not come."""
+        self._clock = clock
         while True:
             while self._items:
                 item = self._items.popleft()
@@ -138,6 +140,7 @@ class Draw:
         """Take what comes out of the policies: events are made anew, without their link to frames."""
         if self._end is not None:
             return
+        self.time = max(self.time, self._shared.clock)
         match item:
             case Text():
                 self._items.append(Text(item.text, refusal=item.refusal))
@@ -163,7 +166,9 @@ class Draw:
             self._chain.close()
 
     def _take(self, event: AnyEvent) -> None:
-        self._shared.now = self.time = getattr(event, "time", 0)
+        shared, came = self._shared, getattr(event, "time", 0)
+        shared.now, shared.clock = came, max(came, self._clock)
+        self.time = max(self.time, came)
         if isinstance(event, ResponseStarted):
             self._status = event.status
         elif isinstance(event, ChunkReceived):
@@ -223,7 +228,7 @@ class Draw:
             return
         if self._chain is not None:
             self._chain.start()
-        events = [Text(value)] if isinstance(value, str) else list(value)
+        events = list(value) if isinstance(value, list | tuple) else [Text(str(value))]
         self._give(events if events and isinstance(events[-1], End) else [*events, End("stop")])
 
     def _finish(self, end: End) -> None:

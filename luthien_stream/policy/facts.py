@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -14,6 +14,10 @@ from luthien_stream.core.program import Want
 from luthien_stream.events.answer import Event
 from luthien_stream.events.log import Known, Phase, RequestReceived, SampleRequested
 from luthien_stream.policy.errors import EffectFailed
+
+if TYPE_CHECKING:
+    from luthien_stream.policy.folding import Sessions
+    from luthien_stream.policy.tally import Tally
 
 
 class CallFacts(Struct, frozen=True):
@@ -86,8 +90,8 @@ class Draw(Protocol):
     def time(self) -> int:
         """When what was last read of it came in, microseconds since 1970."""
 
-    def pull(self) -> Got | None:
-        """What comes next; None where it is not there yet."""
+    def pull(self, clock: int) -> Got | None:
+        """What comes next; None where it is not there yet. `clock` is the time that the reader has got to."""
 
 
 class Draws(Protocol):
@@ -100,12 +104,27 @@ class Draws(Protocol):
 class Shared:
     """What all policies of one call have in common while they run."""
 
-    __slots__ = ("bills", "draws", "given", "now", "place", "records", "request", "results", "waiting")
+    __slots__ = (
+        "bills",
+        "clock",
+        "draws",
+        "given",
+        "now",
+        "place",
+        "records",
+        "request",
+        "results",
+        "sessions",
+        "tally",
+        "waiting",
+    )
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or Place()
         self.now = 0
         """The time of the event in hand, microseconds since 1970."""
+        self.clock = 0
+        """The time that whoever handed it on had got to by then: later, where a policy waited for an effect."""
         self.results: dict[str, Any] = {}
         """Recorded results of effects, by key."""
         self.records: dict[str, tuple[str, int]] = {}
@@ -120,9 +139,13 @@ class Shared:
         self.given: dict[int, Request] = {}
         """The request as it was given to a policy that changed it, by the policy's index."""
 
+        self.sessions: Sessions | None = None
+        self.tally: Tally | None = None
+
     def nested(self) -> Shared:
         """The same call, for policies that run over an answer of their own: another clock, and they wait apart."""
         other = Shared(self.place)
         other.results, other.records, other.bills = self.results, self.records, self.bills
         other.request, other.given, other.draws = self.request, self.given, self.draws
+        other.sessions = self.sessions
         return other

@@ -107,7 +107,7 @@ class ResponseRun:
         if self._n >= 0:
             self._ordinals.keep(self._raw, (self._n, self._kind))
         self._raw, self._n, self._kind = event.frame, event.n, event.kind
-        self._shared.now = event.time
+        self._shared.now = self._shared.clock = event.time
         if event.kind == "rest":
             self._rest = event.frame
             return
@@ -139,7 +139,7 @@ class ResponseRun:
             return
         self._deaf = True
         if terminal.time:
-            self._shared.now = terminal.time
+            self._shared.now = self._shared.clock = terminal.time
         try:
             items = self._decoder.close(self._rest)
         except UpstreamError as error:

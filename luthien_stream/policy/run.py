@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 
 from luthien_stream.core.lens import Lens, Request
-from luthien_stream.core.program import Want
+from luthien_stream.core.program import Folded, Want
 from luthien_stream.events.answer import ALL, End, Event, Text, ToolCall
 from luthien_stream.events.log import (
     AnyEvent,
     CallHeld,
     LogEvent,
     PolicyFailed,
+    PolicyRan,
     RequestRefused,
     ResponseFailed,
     SampleRequested,
@@ -26,9 +27,11 @@ from luthien_stream.policy.chain import Chain
 from luthien_stream.policy.context import CallFacts, Shared
 from luthien_stream.policy.draws import Draws
 from luthien_stream.policy.errors import MissingEffect
+from luthien_stream.policy.folding import Sessions
 from luthien_stream.policy.item import Item
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.request import RequestRun
+from luthien_stream.policy.tally import Tally
 
 Effects = Mapping[str, Any] | Callable[[Want], Any]
 """Recorded results by key (`0/response/0`), or a function that makes them."""
@@ -53,6 +56,10 @@ class Transcript(Struct):
     request: Request | None = None
     """The request for the provider, None if there was none."""
     refused: RequestRefused | None = None
+    policies: Sequence[PolicyRan] = ()
+    """The policies that were run to their end, in order."""
+    folds: Sequence[Folded] = ()
+    """What the call adds to its session."""
     failures: list[PolicyFailed] = field(default_factory=list)
     end: Terminal | None = None
     """How the lane ended; None if the answer's own end decides."""
@@ -101,7 +108,7 @@ def run(
         engine.ask(request)
     if engine.transcript.refused is None and engine.transcript.end is None:
         engine.answer(events)
-    return engine.transcript
+    return engine.done()
 
 
 class _Engine:
@@ -115,7 +122,13 @@ class _Engine:
     def draw(self, samples: Samples | None, lenses: Mapping[str, Lens]) -> None:
         """Say what models answer."""
         self._samples = samples
-        self._draws = self._shared.draws = Draws(self._pipeline, lenses, self._call, self._shared)
+        shared = self._shared
+        self._draws = shared.draws = Draws(self._pipeline, lenses, self._call, shared)
+        shared.tally = Tally(self._pipeline)
+        shared.sessions = Sessions(self._call.session, self._pipeline.folds, shared.results)
+        want = shared.sessions.want()
+        if want is not None:
+            self._perform([want])
 
     def ask(self, request: Request) -> None:
         """Run the request phase."""
@@ -131,24 +144,35 @@ class _Engine:
         self._shared.request = run.request
         transcript.request, transcript.refused, transcript.end = run.request, run.refused, run.failed
 
+    def done(self) -> Transcript:
+        """Add up what came of it."""
+        shared, transcript = self._shared, self.transcript
+        if shared.tally is not None and shared.sessions is not None:
+            shared.tally.refused = transcript.refused is not None
+            transcript.policies, transcript.folds = shared.tally.finished(), shared.sessions.folded()
+        return transcript
+
     def answer(self, events: Iterable[Event]) -> None:
         """Run the response phase."""
         chain = Chain(self._pipeline, self._call, self._shared, self._sink)
         number, end = 0, None
-        self._shared.now = self._clock(0)
+        self._at(0)
         chain.start()
         for number, event in enumerate(events):
-            self._shared.now = self._clock(number)
+            self._at(number)
             chain.push(event)
             end = event if isinstance(event, End) else None
         if end is None:
-            self._shared.now = self._clock(number)
+            self._at(number)
             chain.push(End("stop"))
         while self._shared.waiting:
             self._perform([*chain.wants(), *self._draws.wants()])
             chain.decided()
         chain.close()
         self._draws.close()
+
+    def _at(self, number: int) -> None:
+        self._shared.now = self._shared.clock = self._clock(number)
 
     def _perform(self, wants: Iterable[Want]) -> None:
         for want in wants:

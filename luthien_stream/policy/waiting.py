@@ -15,9 +15,11 @@ from luthien_stream.policy.facts import Shared
 class Waiting:
     """See the module."""
 
-    __slots__ = ("_one", "_shared", "_values", "_waits", "time", "wrong")
+    __slots__ = ("_one", "_shared", "_since", "_values", "_waits", "time", "wrong")
 
-    def __init__(self, token: Token, shared: Shared) -> None:
+    def __init__(self, token: Token, shared: Shared, since: int = 0) -> None:
+        """`since` is the time that the policy had got to before, microseconds since 1970."""
+        self._since = since
         self._one = not isinstance(token, tuple)
         self._waits: tuple[Wait, ...] = token if isinstance(token, tuple) else (token,)
         self._shared = shared
@@ -32,7 +34,7 @@ class Waiting:
         results = self._shared.results
         for wait in self._waits[len(self._values) :]:
             if isinstance(wait, Pull):
-                got = wait.draw.pull()
+                got = wait.draw.pull(max(self._since, self.time))
                 if got is None:
                     return False
                 self.time = max(self.time, wait.draw.time)
@@ -58,6 +60,6 @@ class Waiting:
         of, time = self._shared.records.get(want.key, ("", 0))
         self.time = max(self.time, time)
         if of and of != digest_of(want.kind, want.args):
-            *_, phase, number = want.key.split("/")
-            what = f"another {want.kind} than the one on record"
-            self.wrong = Nondeterminism(f"asked for {what} as effect {number} of its {phase} phase")
+            *_, phase, number = ["", "", *want.key.split("/")]
+            where = f"effect {number} of its {phase} phase" if phase else f"the effect {number}"
+            self.wrong = Nondeterminism(f"asked for another {want.kind} than the one on record as {where}")

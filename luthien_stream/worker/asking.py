@@ -38,6 +38,11 @@ Answered = tuple[str, str, Want, Any]
 """A call, its edge, what was asked and what was adopted for the answer."""
 
 
+async def ask_nobody(call: str, want: Want) -> Any:
+    """Answer for a policy that only watches: nobody is asked about what will be done anyway."""
+    return EXPIRED
+
+
 class Asking:
     """The performer of `ask` for one stage, and the owner's notes of what was decided."""
 

@@ -20,10 +20,9 @@ from luthien_stream.core.program import Program, Want
 from luthien_stream.core.stagecall import Doom, StageCall
 from luthien_stream.events.log import AnyEvent, ChunkSeen, RequestReceived, RequestReleased, Slip
 from luthien_stream.events.slip import watches
-from luthien_stream.policy.beside import TOLD
 from luthien_stream.worker.asking import Answered
 from luthien_stream.worker.stall import Watch
-from luthien_stream.worker.turn import Turn
+from luthien_stream.worker.turn import Turn, said_beside
 
 log = structlog.get_logger()
 
@@ -253,8 +252,7 @@ class Partition:
             call.told = seen
             turn.put(keys.inbox(call.edge), [ChunkSeen(call=call.id, upto=seen, time=self._now())])
         if call.outputs:
-            told = [event for event in call.outputs if type(event) in TOLD] if self._beside else call.outputs
-            turn.put(call.route, told)
+            turn.put(call.route, said_beside(call.outputs) if self._beside else call.outputs)
             call.outputs = []
         elif call.known and not call.done:
             return

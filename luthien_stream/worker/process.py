@@ -25,7 +25,7 @@ from luthien_stream.policy.beside import ShadowProgram
 from luthien_stream.policy.hop import HopProgram
 from luthien_stream.policy.in_force import InForce
 from luthien_stream.policy.pipeline import Pipeline
-from luthien_stream.worker.asking import Asking
+from luthien_stream.worker.asking import Asking, ask_nobody
 from luthien_stream.worker.clock import SystemClock
 from luthien_stream.worker.lease import LeaseThread, renew_leases
 from luthien_stream.worker.limits import Limits
@@ -125,10 +125,11 @@ class Worker:
         self.served.put_in_force(pipelines)
 
     def _station(self, pipeline: Pipeline) -> Station:
-        asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
         program: Callable[[Pipeline, Mapping[str, Lens]], Program] = HopProgram
+        asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
+        perform = performers(self._bus, self._clock, pipeline.stage, asking)
         if pipeline.name == SHADOW:
-            program = ShadowProgram
+            program, perform = ShadowProgram, {**perform, "ask": ask_nobody}
         return Station(
             bus=self._bus,
             worker=self.name,
@@ -139,7 +140,7 @@ class Worker:
             watch=self._watch,
             presence=self._presence,
             asking=asking,
-            performers=performers(self._bus, self._clock, pipeline.stage, asking),
+            performers=perform,
             recorded=self._recorded,
         )
 

@@ -7,10 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from luthien_stream.bus.port import Open, Settlement
 from luthien_stream.core.program import Folded
 from luthien_stream.events import pack
-from luthien_stream.events.log import AnyEvent
+from luthien_stream.events.log import (
+    AnyEvent,
+    PolicyFailed,
+    ResponseAborted,
+    ResponseCompleted,
+    ResponseFailed,
+    SampleRequested,
+    VerdictReached,
+)
 
 MAX_EVENTS = 64
 MAX_BYTES = 32 * 1024
+
+_BESIDE = frozenset({VerdictReached, PolicyFailed, SampleRequested, ResponseCompleted, ResponseFailed, ResponseAborted})
 
 
 class Turn:
@@ -68,3 +78,8 @@ def packs(src: str, events: Iterable[AnyEvent]) -> Iterator[bytes]:
         size += weight
     if batch:
         yield pack.encode(src, batch)
+
+
+def said_beside(events: Iterable[AnyEvent]) -> list[AnyEvent]:
+    """What a stage that only watches lets out of its lane."""
+    return [event for event in events if type(event) in _BESIDE]

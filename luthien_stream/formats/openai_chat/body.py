@@ -108,8 +108,9 @@ class BodyDecoder(Source):
 
     def _calls(self, message: _Message) -> list[Event]:
         calls: list[Event] = []
+        raws = items(self.message["tool_calls"]) if message.tool_calls else []
         for index, call in enumerate(message.tool_calls or ()):
-            part = Part(FORMAT, "tool", index, items(self.message["tool_calls"])[index])
+            part = Part(FORMAT, "tool", index, raws[index])
             said = call.custom if call.custom is not None else call.function
             if said is None or not said.name:
                 raise ProtocolError("The provider sent a tool call without a name.")

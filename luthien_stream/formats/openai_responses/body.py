@@ -171,7 +171,8 @@ class BodyFramer(Order):
         self._position = position
         self._rename(part)
         if isinstance(event, ToolCall):
-            item = with_id(item_of(event, made_id(self._decoder.head, "fc", position)), self._ids)
+            made = made_id(self._decoder.head, "fc", position) if part is None else ""
+            item = with_id(item_of(event, made), self._ids)
             self._released.end(position, item, part is None or event.edited or bool(self._ids))
         elif part is not None:
             self._released.end(position, with_id(part.start.item, self._ids), bool(self._ids))

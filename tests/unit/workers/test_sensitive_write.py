@@ -163,6 +163,7 @@ SHELL_FREE = [
     "git commit -m 'write .env > /etc/passwd'",
     "cat /etc/passwd > /tmp/x",
     "tar czf x.tgz .github",
+    "tar -czf /tmp/x.tgz -C /etc .",
     "echo 'x > ~/.bashrc'",
     "docker run -v /etc:/etc x",
     "sed -i s/a/b/ src/*.py *",
