@@ -42,6 +42,8 @@ class Doom(Struct, frozen=True):
     message: str
     gently: bool = True
     """The program closes what is open; False where it cannot be trusted to."""
+    by: str = ""
+    """The person who wants it, if one does."""
 
 
 class StageCall:
@@ -126,7 +128,7 @@ class StageCall:
         elif outcome == "splice":
             self.doom = self.doom or Doom("digest", "The stage before released two runs; the call cannot go on")
         elif type(event) is ResponseAborted and outcome == "candidate":
-            self.doom = self.doom or Doom(event.reason, "The edge has ended the call")
+            self.doom = self.doom or Doom(event.reason, "The edge has ended the call", by=event.by)
         else:
             return outcome == "candidate"
         return True
@@ -189,7 +191,7 @@ class StageCall:
         if self._is_short() or not doom.gently:
             self._terminate(doom.reason, doom.message, now)
             return
-        self._put(self.program.cut(doom.reason, doom.message), now)
+        self._put(_in_the_name_of(doom.by, self.program.cut(doom.reason, doom.message)), now)
         if not self.over:
             self._terminate(doom.reason, doom.message, now)
 
@@ -278,3 +280,12 @@ class StageCall:
         self.digest = chain(self.digest, event)
         self.n += 1
         self.state, self._moves, self.over = State.ENDED, TABLE[State.ENDED], True
+
+
+def _in_the_name_of(by: str, events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
+    """The end of a lane that a person wanted is no failure."""
+    last = events[-1] if by and events else None
+    if not isinstance(last, ResponseFailed):
+        return events
+    end = ResponseAborted(call=last.call, lane=last.lane, reason=last.error, by=by, policies=last.policies)
+    return [*events[:-1], end]

@@ -288,7 +288,7 @@ def final(terminal: Terminal) -> Terminal:
         case ResponseCompleted():
             return ResponseCompleted(call=terminal.call, lane="final")
         case ResponseAborted():
-            return ResponseAborted(call=terminal.call, lane="final", reason=terminal.reason)
+            return ResponseAborted(call=terminal.call, lane="final", reason=terminal.reason, by=terminal.by)
         case ResponseFailed():
             made = ResponseFailed(call=terminal.call, lane="final", error=terminal.error, status=terminal.status)
             made.message = terminal.message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -46,6 +47,11 @@ async def judged(tmp_path: Path) -> AsyncIterator[tuple[Gateway, FakeProvider]]:
             yield gateway, judge
 
 
+def has_asked(judge: FakeProvider, times: int) -> bool:
+    """Whether the judge was asked so often."""
+    return len(judge.requests) == times
+
+
 async def owner(gateway: Gateway) -> psutil.Process:
     """The worker that has the one open call."""
     bus, stage = connect(gateway.instance.redis), await stage_of(gateway)
@@ -70,7 +76,7 @@ async def test_workers_killed_while_their_judge_is_awaited(tmp_path: Path) -> No
             judge.script(opinion(score))
             judge.pause()
             held = ask(gateway, http)
-            await wait_until(lambda asked=asked: len(judge.requests) == asked + 1, timeout=30)  # type: ignore[misc]
+            await wait_until(partial(has_asked, judge, asked + 1), timeout=30)
             kill(await owner(gateway))
             judge.resume()
             got = await held

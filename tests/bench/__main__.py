@@ -21,11 +21,12 @@ from tests.bench.load import Load
 from tests.bench.processes import cpu_seconds, memory, started
 from tests.bench.systems import System
 
-NAMES = ("direct", "passthrough", "relay", "policy", "record", "converted", "beside", "litellm")
+NAMES = ("direct", "passthrough", "relay", "policy", "record", "shadow", "converted", "beside", "litellm")
 EPILOG = """\
 systems: direct (no proxy), passthrough (aiohttp + uvloop, no parsing), relay (the pipeline without a policy), policy
-(one edge, one worker with a policy that reads every piece of text), record (the same with Postgres), converted (relay,
-to a provider of another format), beside (relay, while four other calls go over litellm, which are not measured),
+(one edge, one worker with a policy that reads every piece of text), record (the same with Postgres), shadow
+(policy, and a watcher beside that is a hundred times slower), converted (relay, to a provider of another format),
+beside (relay, while four other calls go over litellm, which are not measured),
 litellm (LiteLLM's proxy, if it is installed; the variable LITELLM may name the command of another environment).
 """
 
@@ -49,7 +50,7 @@ def main() -> int:
     else:
         print("\n".join(report.lines(figures, measured)))  # noqa: T201
     ours = [figures.answers.get(name, (0, 0)) for name in ("relay", "policy", "record")]
-    return int(any(answers != exact for answers, exact in ours) or any(figures.errors.get(n) for n in NAMES[2:5]))
+    return int(any(answers != exact for answers, exact in ours) or any(figures.errors.get(n) for n in NAMES[2:6]))
 
 
 async def measure(names: Sequence[str], rounds: int, *, quick: bool) -> tuple[Figures, list[System]]:
@@ -90,6 +91,9 @@ async def _started(
         "relay": lambda: systems.pipeline("relay", "no policy", provider, folder, policy=False, record=False),
         "policy": lambda: systems.pipeline(
             "policy", "a policy that reads", provider, folder, policy=True, record=False
+        ),
+        "shadow": lambda: systems.pipeline(
+            "shadow", "a slow watcher beside", provider, folder, policy=True, record=False, watched=True
         ),
         "converted": lambda: systems.converted(provider, folder),
         "beside": lambda: systems.beside(provider, folder),

@@ -91,6 +91,7 @@ class Figures(Struct):
             Ratio("requests/s over LiteLLM", self.over("policy", "litellm", "whole rate"), "x", 5, at_least=True),
             Ratio("CPU/chunk of another format", self.over("converted", "relay", "full cpu us"), "x", 2),
             Ratio("chunk latency with litellm beside", self.over("beside", "relay", "paced late p50"), "x", 1.5),
+            Ratio("chunk p99 with a slow watcher beside", self.over("shadow", "policy", "paced late p99"), "x", 1.5),
             Ratio("edge", edge / 1e6 if edge else None, " MB", 80),
             Ratio("worker", worker / 1e6 if worker else None, " MB", 80),
         ]

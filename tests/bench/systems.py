@@ -19,6 +19,7 @@ from tests.acceptance.gateway import Gateway, free_port
 from tests.bench.processes import started
 
 READER = {"use": "read_text"}
+WATCHER = {"use": "slow_watch", "mode": "shadow"}
 WORKERS = Path(__file__).parent / "workers"
 LITELLM_SETTINGS = {
     "LITELLM_LOG": "ERROR",
@@ -55,14 +56,17 @@ async def passthrough(provider: str) -> AsyncIterator[System]:
 
 @contextlib.asynccontextmanager
 async def pipeline(
-    name: str, says: str, provider: str, folder: Path, *, policy: bool, record: bool
+    name: str, says: str, provider: str, folder: Path, *, policy: bool, record: bool, watched: bool = False
 ) -> AsyncIterator[System]:
-    """One edge, one worker, the embedded Valkey with its append-only file; with `record` Postgres and activity."""
+    """One edge, one worker, the embedded Valkey with its append-only file; with `record` Postgres and activity.
+
+    `watched`: a slow policy runs beside, in a worker of its own.
+    """
     folder = folder / name
     if policy:
         shutil.copytree(WORKERS, folder / "workers", ignore=shutil.ignore_patterns("__pycache__"))
     keys: Mapping[str, Any] = {} if record else {"database": "none"}
-    gateway = Gateway(folder, provider, pipeline=[READER] if policy else [], **keys)
+    gateway = Gateway(folder, provider, pipeline=[READER] * policy + [WATCHER] * watched, **keys)
     async with gateway:
         yield System(name, says, gateway.url, gateway.up.pid)
 
