@@ -9,7 +9,7 @@ CLIENTS := newest older aider llm
 ENVIRONMENTS := tests/clients/environments
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-long test-clients test-live bench check lock-clients format lock schemas clean
+.PHONY: help install up test test-long test-clients test-live bench bench-policies check lock-clients format lock schemas clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ test-live: .venv/.developing ## real providers, with your keys, for a few cents
 
 bench: .venv/.developing ## measure; the last line has the ratios
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-policies: .venv/.developing ## measure what policies cost
+	@$(BIN)/python -m tests.bench.policies
 
 check: .venv/.developing ## style, form and types
 	@$(BIN)/ruff check --quiet $(SOURCES)

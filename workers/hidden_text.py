@@ -31,9 +31,7 @@ class HiddenText(Policy):
     async def request(self, request: Request, ctx: Context) -> Request:
         """Look at what the model would read: all but its own tool calls."""
         found = Found()
-        changed = request
-        for part, text in edits_of(request, self._scans(found), ("text", "tool_result", "other")):
-            changed = changed.replace(part, text)
+        changed = request.replace_all(edits_of(request, self._scans(found), ("text", "tool_result", "other")))
         if self.action == "refuse" and found.counts:
             raise Refuse(self.shown, found.said())
         self._record(found, ctx)

@@ -50,8 +50,7 @@ class SecretRedact(Policy, dict=True):
     async def request(self, request: Request, ctx: Context) -> Request:
         """Mask the secrets in all text that the provider would get."""
         found, kept = Found(), Found()
-        for part, text in edits_of(request, self._scans(ctx, found)):
-            request = request.replace(part, text)
+        request = request.replace_all(edits_of(request, self._scans(ctx, found)))
         for part in request.parts():
             if part.kind == "thinking" and part.text:
                 signed = part.path[-1] != "reasoning_content"

@@ -1,4 +1,4 @@
-"""Deny shell commands that destroy: files, history, containers, clouds, databases, permissions, the machine, the gateway.
+"""Deny shell commands that destroy: files, history, containers, clouds, databases, rights, the machine, the gateway.
 
 A command is read, not searched: text about commands is no command, and a command is one however it is wrapped, quoted,
 encoded or piped into a shell. What is denied stands as data in `shell_guard.toml`, and can be given as `rules`.
@@ -38,10 +38,10 @@ class ShellGuard(ToolGate):
     """
 
     on_unknown: Literal["allow", "hold", "deny"] = "allow"
-    allow: list[str] = []
-    deny: list[str] = []
-    categories: list[Category] = []
-    paths: list[str] = []
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    categories: tuple[Category, ...] = ()
+    paths: tuple[str, ...] = ()
     shown: str = "A policy blocked this command."
     rules: Rules = msgspec.field(default_factory=_shipped)
 

@@ -23,7 +23,7 @@ from luthien_stream.policy import Allow, Context, Deny, ToolCall, ToolGate, Verd
 FUNCTIONS = """
     pg_read_file pg_read_binary_file pg_ls_* pg_stat_file pg_file_* lo_* dblink* pg_sleep* pg_terminate_backend
     pg_cancel_backend pg_reload_conf pg_rotate_logfile pg_promote pg_switch_wal pg_logical_* pg_create_* pg_drop_*
-    set_config query_to_xml* database_to_xml* table_to_xml* cursor_to_xml* schema_to_xml* copy_from_* copy_to_*
+    set_config setval query_to_xml* database_to_xml* table_to_xml* cursor_to_xml* schema_to_xml* copy_from_* copy_to_*
     load_file sleep benchmark get_lock sys_exec sys_eval sys_get sys_set lib_mysqludf_*
     xp_* sp_oa* sp_executesql sp_configure openrowset opendatasource openquery fn_xe_file* fn_get_audit_file
     load_extension readfile writefile fts3_tokenizer edit zipfile

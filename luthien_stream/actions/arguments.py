@@ -10,12 +10,15 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 
 from luthien_stream.events.answer import ToolCall
 
+KEPT = 65_536
+"""Characters of arguments that are kept as read, since every gate reads them."""
 DEEPEST = 64
 """Nested deeper than this, arguments count as unreadable; a parser of the client's would hardly do more."""
 _STRING = r'"((?:[^"\\]|\\.)*)\\?(?:"|\Z)'
@@ -48,8 +51,12 @@ class Arguments(Struct, frozen=True):
 
 
 def arguments_of(call: ToolCall) -> Arguments:
-    """Read the arguments of a call. Never raises."""
-    text = call.arguments
+    """Read the arguments of a call; treat them as read-only. Never raises."""
+    text, is_bare = call.arguments, call.kind == "custom"
+    return _kept(text, is_bare) if len(text) <= KEPT else _read(text, is_bare)
+
+
+def _read(text: str, is_bare: bool) -> Arguments:
     value = _parsed(text)
     if isinstance(value, str):  # JSON in JSON, or bare text
         text, value = value, _parsed(value)
@@ -59,9 +66,10 @@ def arguments_of(call: ToolCall) -> Arguments:
         return Arguments(value)
     if not text.strip():
         return Arguments({})
-    if call.kind == "custom":
-        return Arguments({}, (clean(text),))
-    return _salvaged(text)
+    return Arguments({}, (clean(text),)) if is_bare else _salvaged(text)
+
+
+_kept = lru_cache(maxsize=32)(_read)
 
 
 def plain(name: str) -> str:
@@ -119,7 +127,7 @@ def _under(value: Any, names: Collection[str]) -> Iterator[Any]:
 def _parsed(text: str) -> Any:
     """The value of JSON text, objects as `Fields`; None where it is no JSON."""
     try:
-        return None if _is_deep(text) else json.loads(text, object_pairs_hook=_fields, strict=False)
+        return None if _is_deep(text) else _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
 
@@ -140,6 +148,9 @@ def _fields(pairs: list[tuple[str, Any]]) -> Fields:
     for name, value in pairs:
         found.setdefault(plain(name), []).append(value)
     return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_fields, strict=False)
 
 
 def _salvaged(text: str) -> Arguments:

@@ -12,10 +12,6 @@ from typing import Literal
 
 Use = Literal["read", "write"]
 
-COMMANDS = frozenset({"luthien-stream", "luthien_stream"})
-"""Our command, as a program, and as a module of Python."""
-READING = frozenset({"tail", "calls", "show", "diff", "search", "sessions", "validate", "doctor", "policies", "--help"})
-"""Its subcommands that change nothing."""
 _GUARDED = re.compile(
     r"(?:^|[/=:@])(?:\.luthien(?:/|$)|luthien\.ya?ml$|luthien-stream/(?:redis|postgres|admin-token))", re.I
 )

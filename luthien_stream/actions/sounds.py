@@ -26,7 +26,8 @@ _VERBS = """
     analyze reindex optimize lock unlock handler values table import export install kill shutdown backup restore
     prepare deallocate refresh comment cluster listen notify reset flush purge release savepoint end if while
     undrop put get remove rm list ls cache uncache msck bulk dbcc waitfor print throw raiserror deny open fetch close
-    from pivot unpivot summarize checkpoint discard security reassign move
+    from pivot unpivot summarize checkpoint discard security reassign move repair check checksum shutdown reconfigure
+    stop change xa abort undeploy switch enable disable revert output
 """
 _VERB_SET = frozenset(_VERBS.split())
 _PROSE = re.compile(r"[^\W\d_](?:[^\W_]|[ ,.?!:\n’-]|(?<=\w)'(?=[a-z]\b)|(?<=s)' )*")
@@ -38,9 +39,9 @@ def is_sql(text: str) -> bool:
 
 
 def may_be_sql(text: str) -> bool:
-    """False for plain prose of three words or more: a database tool's `query` is SQL unless it is that."""
+    """False for plain prose, a question or four words and more: a database tool's `query` is SQL unless it is that."""
     head = text.strip()
     if len(head) > 4000 or not _PROSE.fullmatch(head):
         return True
     words = head.split()
-    return len(words) < 3 or words[0].casefold().strip(",.?!:") in _VERB_SET
+    return len(words) < (2 if head.endswith("?") else 4) or words[0].casefold().strip(",.?!:") in _VERB_SET

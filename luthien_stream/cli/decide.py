@@ -47,6 +47,7 @@ class Outcome(Struct, frozen=True):
 
 async def decide(bus: Bus, hold: Hold, decision: Decision, *, wait_s: float = WAIT_S) -> Outcome:
     """Decide, and wait for what comes of it. Raises `BusError`."""
+    hold = await find_hold(bus, hold.id) or hold
     if hold.decision not in ("", "expired"):
         return Outcome("already", hold)
     if not await is_waiting(bus, hold):

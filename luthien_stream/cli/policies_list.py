@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from luthien_stream.cli.common import add_config_flag, console, own_policies, print_json
-from luthien_stream.cli.plain import printable
+from luthien_stream.cli.plain import preview, printable
 from luthien_stream.cli.policy_facts import FieldFacts, PolicyFacts, all_facts
 
 SUMMARY = "list all policies (the default)"
@@ -18,6 +18,8 @@ columns: the phases it takes part in; the kinds of events it sees; how long it m
 outside; how it may fail; its configuration; the digest of its file; where it is.
 """
 _COLUMNS = ("name", "phases", "sees", "hold", "effects", "fails", "with", "digest", "path")
+_LONGEST = 32
+"""Characters of a default in the table."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +59,12 @@ def _row(one: PolicyFacts) -> tuple[str, ...]:
 
 def field_text(one: FieldFacts) -> str:
     """A field in a few characters: `name: type = default`."""
-    default = "" if one.required else f" = {msgspec.json.encode(one.default).decode()}"
-    return f"{one.name}: {one.type}{default}"
+    return f"{one.name}: {one.type}{'' if one.required else f' = {preview(default_text(one), _LONGEST)}'}"
+
+
+def default_text(one: FieldFacts) -> str:
+    """A field's default as JSON."""
+    return msgspec.json.encode(one.default).decode()
 
 
 def _near(path: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
 from luthien_stream.cli.common import add_config_flag, console, fail, own_policies, print_json
-from luthien_stream.cli.plain import printable
+from luthien_stream.cli.plain import preview, printable
+from luthien_stream.cli.policies_list import default_text
 from luthien_stream.cli.policy_facts import FieldFacts, PolicyFacts, facts_of
 
 SUMMARY = "show one policy: what it does, its configuration, an example"
@@ -19,6 +19,8 @@ examples:
   luthien-stream policies show sql_protection
   luthien-stream policies show sql_protection --json
 """
+LONGEST = 160
+"""Characters of a default on the page; `--json` has all of it."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,7 @@ def _page(facts: PolicyFacts) -> Iterator[str]:
         yield f"{name:<8} {' '.join(words) or 'none'}"
     yield "\nconfiguration (`with:`)" if facts.fields else "\nno configuration"
     for one in facts.fields:
-        default = "required" if one.required else f"default {_json(one.default)}"
+        default = "required" if one.required else f"default {preview(default_text(one), LONGEST)}"
         yield f"  {one.name}: {one.type}, {default}"
         if one.help:
             yield f"      {one.help}"
@@ -62,19 +64,19 @@ def _page(facts: PolicyFacts) -> Iterator[str]:
 
 
 def example(facts: PolicyFacts) -> str:
-    """An entry for `pipeline:`; what must be given is left open."""
+    """An entry for `pipeline:`; what must be given is left open, long defaults are left out."""
     lines = ["pipeline:", f"  - use: {facts.name}"]
     if facts.fields:
         lines.append("    with:")
-        lines += [f"      {_entry(one)}" for one in facts.fields]
+        lines += [f"      {_entry(one)}" for one in facts.fields if one.required or not _is_long(one)]
     return "\n".join(lines)
 
 
 def _entry(one: FieldFacts) -> str:
     if one.required:
         return f"{one.name}: ...  # required: {one.type}"
-    return f"{one.name}: {_json(one.default)}"  # JSON is YAML
+    return f"{one.name}: {default_text(one)}"  # JSON is YAML
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _is_long(one: FieldFacts) -> bool:
+    return len(default_text(one)) > LONGEST

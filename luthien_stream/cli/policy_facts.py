@@ -21,6 +21,9 @@ from luthien_stream.policy.catalogue import find, places
 from luthien_stream.policy.pipeline import phases_of
 from luthien_stream.policy.source import source_of
 
+_FOR_TOOLS = ("type:", "noqa", "fmt:")
+"""How comments begin that say nothing to people."""
+
 
 class FieldFacts(Struct, frozen=True):
     """One field of a policy's configuration. `default` is None for a required one."""
@@ -144,4 +147,5 @@ def _help(node: ast.AnnAssign, after: ast.stmt | None, lines: list[bytes]) -> Ma
     if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
         return {name: " ".join(after.value.value.split())}
     rest = lines[(node.end_lineno or 1) - 1][node.end_col_offset or 0 :].decode(errors="replace").strip()
-    return {name: rest.lstrip("# ")} if rest.startswith("#") else {}
+    said = rest.lstrip("# ")
+    return {name: said} if rest.startswith("#") and not said.startswith(_FOR_TOOLS) else {}

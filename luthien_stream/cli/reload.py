@@ -1,7 +1,4 @@
-"""For policy authors: a change of a policy's file or of the configuration is put in force as soon as it is saved.
-
-What cannot be loaded is said with its line, and what is in force stays in force.
-"""
+"""For policy authors: a change of a policy's file or of the configuration is put in force as soon as it is saved."""
 
 from __future__ import annotations
 
@@ -9,9 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from luthien_stream.cli.role import Serve
+from luthien_stream.config.instance import Instance, config_of
+from luthien_stream.config.model import Config
 from luthien_stream.errors import ConfigError
 
 log = structlog.get_logger()
@@ -48,19 +49,30 @@ class Files:
             yield file, (facts.st_mtime_ns, facts.st_size)
 
 
-async def watch(
-    files: Files, check: Callable[[], object], reload: Callable[[], object], *, every_s: float = EVERY_S
-) -> None:
-    """Call `reload` after each change that `check` can load; it raises `ConfigError` where it cannot."""
+async def watch(files: Files, changed: Callable[[], object], *, every_s: float = EVERY_S) -> None:
+    """Call `changed` after each change, until cancelled."""
     while True:
         await asyncio.sleep(every_s)
         names = files.changed()
-        if not names:
-            continue
+        if names:
+            log.info("files_changed", files=names)
+            changed()
+
+
+def reloading(serve: Serve) -> Serve:
+    """Return a role that reads its configuration again whenever a file has changed. Raises `ConfigError` without one.
+
+    What cannot be loaded is said by the role, with its line; what is in force stays.
+    """
+
+    async def serving(config: Config, instance: Instance, *, again: asyncio.Event, **more: Any) -> None:
+        path = config_of(instance)
+        if path is None:
+            raise ConfigError("--reload needs a configuration file: write luthien.yaml, or name it with --config")
+        watching = asyncio.create_task(watch(Files(path), again.set), name="files")
         try:
-            check()
-        except ConfigError as error:
-            log.error("reload_refused", files=names, message=str(error), kept="what was in force")
-        else:
-            log.info("reloading", files=names)
-            reload()
+            await serve(config, instance, again=again, **more)
+        finally:
+            watching.cancel()
+
+    return serving

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,9 @@ from msgspec import Struct
 
 from luthien_stream.core.program import Folded, Want
 from luthien_stream.errors import ConfigError, LuthienError
-from luthien_stream.events.log import (
-    AnyEvent,
-    ChunkReceived,
-    Known,
-    ResponseCompleted,
-    ResponseStarted,
-    SampleRequested,
-)
+from luthien_stream.events.log import AnyEvent, SampleRequested
 from luthien_stream.formats.json import dump
-from luthien_stream.upstream.render import BODIES
-from luthien_stream.upstream.script import Answer, Say
+from luthien_stream.testing.rig import call_log, reply
 
 
 class NoEffect(LuthienError):
@@ -101,26 +93,13 @@ class Answers:
         return self._kept.get(name)
 
 
-def reply_inputs(requested: SampleRequested, reply: Any) -> Sequence[AnyEvent]:
+def reply_inputs(requested: SampleRequested, given: Any) -> Sequence[AnyEvent]:
     """The inputs that an edge would write for a reply: text, an answer's own JSON, or an object to be JSON text."""
-    return reply.inputs if isinstance(reply, Drawn) else [*_made(requested, reply)]
-
-
-def _made(requested: SampleRequested, reply: Any) -> Iterator[Known]:
-    call = requested.call
-    if isinstance(reply, str) or requested.why == "judge":
-        text = reply if isinstance(reply, str) else dump(reply).decode()
-        body = BODIES[requested.format](Answer(requested.model, (Say((text,)),)))
-    else:
-        body = dump(reply)
-    events: list[Known] = [
-        ResponseStarted(call=call, status=200, model=requested.model),
-        ChunkReceived(call=call, frame=body, kind="body"),
-        ResponseCompleted(call=call, lane="original"),
-    ]
-    for number, event in enumerate(events):
-        event.n = number
-        yield event
+    if isinstance(given, Drawn):
+        return given.inputs
+    if isinstance(given, str) or requested.why == "judge":
+        return reply(requested, given if isinstance(given, str) else dump(given).decode())
+    return call_log(requested.format, [dump(given)], streamed=False)[1:]
 
 
 def _approval(value: Any) -> Any:

@@ -42,7 +42,7 @@ def _said(case: Case, left: Left) -> Any:
     text = "args" in case.given and isinstance(case.given["args"], str)
     calls = [{"tool": call.name, "args": call.arguments if text else _args(call)} for call in said.tools]
     if not calls:
-        return None
+        return said.text or None
     return calls[0] if len(calls) == 1 else calls
 
 

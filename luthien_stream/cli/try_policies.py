@@ -14,13 +14,12 @@ import msgspec
 from luthien_stream.cli.common import add_instance_flags, count, fail
 from luthien_stream.cli.try_cases import Case, Reader
 from luthien_stream.cli.try_effects import read_effects
-from luthien_stream.cli.try_pipeline import pipeline_of
+from luthien_stream.cli.try_pipeline import Tried, tried
 from luthien_stream.cli.try_run import Outcome, Trial
 from luthien_stream.cli.try_summary import Summary
 from luthien_stream.cli.try_wire import BadCase
 from luthien_stream.errors import ConfigError
 from luthien_stream.formats.json import dump
-from luthien_stream.policy.pipeline import Pipeline
 
 SUMMARY = "run policies over cases, or a recorded call"
 HELP = """Run policies over cases, without a gateway: the very engine that workers run. Prints one JSON line a case:
@@ -56,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--with", dest="with_", metavar="JSON", default="", help="the policy's configuration")
     parser.add_argument("--pipeline", type=Path, metavar="FILE.yaml", help="all policies under `pipeline:` in a file")
     parser.add_argument("--effects", type=Path, metavar="FILE.json", help="what judges, samples and people answer")
+    parser.add_argument("--shadow", action="store_true", help="add what policies in shadow decide, as `shadow`")
     parser.add_argument("--role", choices=("assistant", "user", "tool", "system"), help="who says a bare text")
     parser.add_argument(
         "--cut", type=count, default=0, metavar="N", help="stream text and arguments, N characters each"
@@ -68,13 +68,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each case."""
-    pipeline = pipeline_of(args)
+    what = tried(args)
+    for name in what.external:
+        sys.stderr.write(f"luthien-stream: the stage {name} is not tried: its workers are not ours\n")
     effects, summary = read_effects(args.effects), Summary()
     if is_file(args.cases):
-        reader = Reader(args.role or ("assistant" if "response" in pipeline.phases else "user"), args.cut)
-        _try_file(args.cases, reader, Trial(pipeline, effects), summary)
+        reader = Reader(args.role or ("assistant" if "response" in what.enforcing.phases else "user"), args.cut)
+        _try_file(args.cases, reader, _trial(args, what, effects), summary)
     else:
-        _try_recorded(args, pipeline, effects, summary)
+        _try_recorded(args, what, effects, summary)
     return _conclude(args, summary)
 
 
@@ -83,11 +85,15 @@ def is_file(cases: str) -> bool:
     return cases == "-" or Path(cases).exists() or not set(cases) <= set("0123456789abcdefABCDEF-")
 
 
-def _try_recorded(args: argparse.Namespace, pipeline: Pipeline, effects: Mapping[str, Any], summary: Summary) -> None:
+def _trial(args: argparse.Namespace, what: Tried, effects: Mapping[str, Any]) -> Trial:
+    return Trial(what.enforcing, effects, what.shadow if args.shadow else None)
+
+
+def _try_recorded(args: argparse.Namespace, what: Tried, effects: Mapping[str, Any], summary: Summary) -> None:
     from luthien_stream.cli.try_recorded import recorded_case  # the record's driver, which cases do not need
 
     case, recorded = recorded_case(args)
-    outcome = Trial(pipeline, {**recorded, **effects}).run(case)
+    outcome = _trial(args, what, {**recorded, **effects}).run(case)
     summary.add(outcome, case)
     _print(outcome)
 
@@ -132,7 +138,10 @@ def _opened(name: str) -> BinaryIO:
 
 
 def _print(outcome: Outcome) -> None:
-    sys.stdout.buffer.write(dump(msgspec.structs.asdict(outcome)) + b"\n")
+    line = msgspec.structs.asdict(outcome)
+    if outcome.shadow is None:
+        del line["shadow"]
+    sys.stdout.buffer.write(dump(line) + b"\n")
     sys.stdout.buffer.flush()
 
 

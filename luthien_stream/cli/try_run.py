@@ -48,6 +48,8 @@ class Outcome(Struct):
     shown: str = ""
     output: Any = None
     ms: float = 0.0
+    shadow: list[dict[str, Any]] | None = None
+    """What policies in shadow decided, None if there are none."""
 
 
 class Finding(Struct, frozen=True):
@@ -103,9 +105,10 @@ class Ran(Struct):
 class Trial:
     """Runs cases through one pipeline; `effects` are results by key or kind."""
 
-    def __init__(self, pipeline: Pipeline, effects: Mapping[str, Any]) -> None:
-        self._pipeline, self._effects = pipeline, effects
-        self._gates_only = all(isinstance(bound.policy, ToolGate) for bound in pipeline.policies)
+    def __init__(self, pipeline: Pipeline, effects: Mapping[str, Any], shadow: Pipeline | None = None) -> None:
+        self._pipeline, self._effects, self._shadow = pipeline, effects, shadow
+        policies = [bound.policy for bound in pipeline.policies]
+        self._gates_only = bool(policies) and all(isinstance(policy, ToolGate) for policy in policies)
 
     def run(self, case: Case) -> Outcome:
         """Run all turns of a case, and say the gravest that was decided."""
@@ -115,9 +118,11 @@ class Trial:
         begun = perf_counter()
         try:
             for number, turn in enumerate(case.turns):
-                ran.append(self._turn(case, turn, number, answers))
+                ran.append(_turn(self._pipeline, case, turn, number, answers))
         except NoEffect as error:
             findings.append(Finding("error", str(error)))
+        if self._shadow is not None:
+            outcome.shadow = self._watched(self._shadow, case)
         outcome.ms = round((perf_counter() - begun) * 1000, 3)
         for number, one in enumerate(ran, 1):
             where = f"turn {number}: " if len(case.turns) > 1 else ""
@@ -126,26 +131,41 @@ class Trial:
             findings.append(Finding("allow", "there is no tool call here, and only tool calls are looked at"))
         held = any(one.held is not None for one in ran)
         left = None if held else left_of(case, [(one.turn, one.request, one.frames) for one in ran])
-        return _concluded(outcome, findings, left)
+        _conclude(outcome, findings, left)
+        if "tool" in case.given and isinstance(left, str) and outcome.verdict in ("deny", "stop"):
+            outcome.output = None  # all that is left is what the agent is shown
+        return outcome
 
-    def _turn(self, case: Case, turn: Turn, number: int, answers: Answers) -> Ran:
-        program, ran = PolicyProgram(self._pipeline, LENSES), Ran(turn)
-        try:
-            for event in log_of(case, turn, f"try-{case.id}-{number}"):
-                program.feed(event)
+    def _watched(self, shadow: Pipeline, case: Case) -> list[dict[str, Any]]:
+        """What policies beside the calls decided; a monitor that asks for what is not given has no verdict."""
+        answers, found = Answers(self._effects), []
+        for number, turn in enumerate(case.turns):
+            for event in _turn(shadow, case, turn, number, answers).outputs:
+                if isinstance(event, VerdictReached):
+                    found.append({"policy": event.policy, "verdict": event.kind, "reason": event.reason})
+                elif isinstance(event, PolicyFailed):
+                    found.append({"policy": event.policy, "verdict": "failed", "reason": event.message})
+        return found
+
+
+def _turn(pipeline: Pipeline, case: Case, turn: Turn, number: int, answers: Answers) -> Ran:
+    program, ran = PolicyProgram(pipeline, LENSES), Ran(turn)
+    try:
+        for event in log_of(case, turn, f"try-{case.id}-{number}"):
+            program.feed(event)
+            ran.outputs += program.advance()
+            while wants := program.wants():
+                for want in wants:
+                    _perform(program, want, ran, answers)
                 ran.outputs += program.advance()
-                while wants := program.wants():
-                    for want in wants:
-                        _perform(program, want, ran, answers)
-                    ran.outputs += program.advance()
-                if program.over:
-                    ran.relayed = ran.request is not None and "response" not in self._pipeline.phases
-                    break
-        except NoAnswer as hold:
-            ran.held = str(hold)
-            ran.outputs += program.cut("held", "A person is asked")
-        answers.fold(program.folds())
-        return ran
+            if program.over:
+                ran.relayed = ran.request is not None and "response" not in pipeline.phases
+                break
+    except NoAnswer as hold:
+        ran.held = str(hold)
+        ran.outputs += program.cut("held", "A person is asked")
+    answers.fold(program.folds())
+    return ran
 
 
 def _perform(program: PolicyProgram, want: Want, ran: Ran, answers: Answers) -> None:
@@ -194,7 +214,7 @@ def _events(case: Case, turn: Turn, call: str) -> Iterator[Known]:
     yield ResponseCompleted(call=call, lane="original")
 
 
-def _concluded(outcome: Outcome, findings: Sequence[Finding], left: Any) -> Outcome:
+def _conclude(outcome: Outcome, findings: Sequence[Finding], left: Any) -> None:
     """Fill in the gravest verdict, why, and what is left; what failed leaves nothing."""
     gravest = max((f.verdict for f in findings), key=GRAVITY.index, default="allow")
     counted = [f for f in findings if f.verdict == gravest]
@@ -204,4 +224,3 @@ def _concluded(outcome: Outcome, findings: Sequence[Finding], left: Any) -> Outc
     outcome.reason = "; ".join(dict.fromkeys(own))
     outcome.shown = "\n\n".join(dict.fromkeys(f.shown for f in counted if f.shown))
     outcome.output = None if gravest in ("failed", "error") else left
-    return outcome

@@ -13,6 +13,9 @@ from msgspec import Struct
 
 from luthien_stream.events.log import AnyEvent
 
+SAMPLE = "sample:"
+"""Begins the name of the source of an answer that a program has asked for; the key of the request follows."""
+
 
 class Want(Struct, frozen=True):
     """An effect that a program waits for: the owner performs it, records the result, and hands it in by its key."""

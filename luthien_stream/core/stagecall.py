@@ -16,7 +16,7 @@ from msgspec import Struct
 from luthien_stream.core.accept import CUT, EFFECT, TAKEN, Intake
 from luthien_stream.core.call import TABLE, LaneError, State
 from luthien_stream.core.digest import EMPTY, chain, digest_of
-from luthien_stream.core.program import Program, Want
+from luthien_stream.core.program import SAMPLE, Program, Want
 from luthien_stream.events.log import (
     AnyEvent,
     ApprovalDecided,
@@ -26,12 +26,13 @@ from luthien_stream.events.log import (
     RequestReleased,
     ResponseAborted,
     ResponseFailed,
+    SampleRequested,
     Unknown,
 )
 
 MAX_BODY = 32 * 1024
 """Larger bodies are stored once by their digest, and events name them."""
-_WITH_BODY = frozenset({RequestReceived, RequestReleased})
+_WITH_BODY = frozenset({RequestReceived, RequestReleased, SampleRequested})
 
 
 class Doom(Struct, frozen=True):
@@ -41,6 +42,8 @@ class Doom(Struct, frozen=True):
     message: str
     gently: bool = True
     """The program closes what is open; False where it cannot be trusted to."""
+    by: str = ""
+    """The person who wants it, if one does."""
 
 
 class StageCall:
@@ -48,6 +51,7 @@ class StageCall:
 
     __slots__ = (
         "_floor_digest",
+        "_late",
         "_moves",
         "bodies",
         "digest",
@@ -61,6 +65,7 @@ class StageCall:
         "program",
         "records",
         "request",
+        "samples",
         "state",
     )
 
@@ -69,6 +74,10 @@ class StageCall:
         self.id = id
         self.program = program
         self.intake = Intake()
+        self.samples: dict[str, Intake] = {}
+        """The answers that the program has asked for, by key."""
+        self._late: set[str] = set()
+        """Of these the ones that are recorded as too late, and the record has not been read yet."""
         self.floor = floor
         self._floor_digest = digest
         self.n = 0
@@ -114,18 +123,30 @@ class StageCall:
             if event.key != CUT:
                 self.program.decide(event.key, event.value, event.of, event.time)
                 self._advance(now)
+        elif outcome == "foreign" and src.startswith(SAMPLE):
+            return self._sampled(src, event, now)
         elif outcome == "splice":
             self.doom = self.doom or Doom("digest", "The stage before released two runs; the call cannot go on")
         elif type(event) is ResponseAborted and outcome == "candidate":
-            self.doom = self.doom or Doom(event.reason, "The edge has ended the call")
+            self.doom = self.doom or Doom(event.reason, "The edge has ended the call", by=event.by)
         else:
             return outcome == "candidate"
+        return True
+
+    def _sampled(self, src: str, event: AnyEvent, now: int) -> bool:
+        """Take an input of an answer that the program has asked for; behind the record that it is late, none."""
+        key = src.removeprefix(SAMPLE)
+        intake = self.samples.get(key)
+        if intake is None or key in self.intake.effects or intake.accept(src, event) != TAKEN:
+            return False
+        self.program.feed(event, src)
+        self._advance(now)
         return True
 
     def wants(self) -> Sequence[Want]:
         """The effects that the program waits for and nobody has recorded."""
         wants = () if self.over else self.program.wants()
-        return [want for want in wants if want.key not in self.intake.effects] if wants else ()
+        return [w for w in wants if w.key not in self.intake.effects and w.key not in self._late] if wants else ()
 
     def answer(self, want: Want) -> Any:
         """Return what a person answered to `want`, None if nobody has. An answer to something else is none."""
@@ -141,12 +162,26 @@ class StageCall:
         if self.over or want.key in self.intake.effects:
             return
         of = digest_of(want.kind, want.args)
+        if want.key in self.samples:
+            self._record_late(want, value, of, stage, now)
+            return
         self.intake.effects[want.key] = value
         self.records.append(
             EffectRecorded(call=self.id, time=now, key=want.key, kind=want.kind, value=value, stage=stage, of=of)
         )
         self.program.decide(want.key, value, of, now)
         self._advance(now)
+
+    def _record_late(self, want: Want, value: Any, of: str, stage: str, now: int) -> None:
+        """Record that an answer comes too late. It counts where the record lies in the log, once that is read: what
+        was taken before it was used, and every run has to use as much. `after` says how much that is at least."""
+        taken = self.samples[want.key]
+        if taken.over or want.key in self._late:
+            return
+        self._late.add(want.key)
+        event = EffectRecorded(call=self.id, time=now, key=want.key, kind=want.kind, stage=stage, of=of)
+        event.value = {**value, "after": taken.count}
+        self.records.append(event)
 
     def cut(self, doom: Doom, stage: str, now: int) -> None:
         """End the call now and record it. Raises what the program raises; `end` needs no program."""
@@ -156,7 +191,7 @@ class StageCall:
         if self._is_short() or not doom.gently:
             self._terminate(doom.reason, doom.message, now)
             return
-        self._put(self.program.cut(doom.reason, doom.message), now)
+        self._put(_in_the_name_of(doom.by, self.program.cut(doom.reason, doom.message)), now)
         if not self.over:
             self._terminate(doom.reason, doom.message, now)
 
@@ -195,6 +230,9 @@ class StageCall:
             else:
                 if kind in _WITH_BODY:
                     self._check_in(event)  # type: ignore[arg-type]
+                if kind is SampleRequested:
+                    key = event.key  # type: ignore[union-attr]
+                    self.samples.setdefault(key, Intake(f"{SAMPLE}{key}"))
                 self.digest = chain(digest, event)
             self.n = n + 1
             if n >= floor:
@@ -212,7 +250,7 @@ class StageCall:
         else:
             event.call, event.n, event.prev, event.time = self.id, n, digest, now  # type: ignore[misc]
 
-    def _check_in(self, event: RequestReceived | RequestReleased) -> None:
+    def _check_in(self, event: RequestReceived | RequestReleased | SampleRequested) -> None:
         """Leave a large body out of the log: the event names it."""
         if not event.body_ref and len(event.body) > MAX_BODY:
             event.body_ref, event.body_size = sha256(event.body).hexdigest(), len(event.body)
@@ -242,3 +280,12 @@ class StageCall:
         self.digest = chain(self.digest, event)
         self.n += 1
         self.state, self._moves, self.over = State.ENDED, TABLE[State.ENDED], True
+
+
+def _in_the_name_of(by: str, events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
+    """The end of a lane that a person wanted is no failure."""
+    last = events[-1] if by and events else None
+    if not isinstance(last, ResponseFailed):
+        return events
+    end = ResponseAborted(call=last.call, lane=last.lane, reason=last.error, by=by, policies=last.policies)
+    return [*events[:-1], end]

@@ -20,6 +20,7 @@ from luthien_stream.edge.outboxes import Outboxes
 from luthien_stream.edge.provider import Providers
 from luthien_stream.edge.routing import Router
 from luthien_stream.edge.samples import Samples
+from luthien_stream.edge.shadow import Shadow
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
 
@@ -43,12 +44,14 @@ class Beside:
         providers: Providers,
         router: Router,
         lenses: Mapping[str, Lens],
+        shadow: Shadow,
         on_lost: Callable[[set[str]], None],
     ) -> None:
         """`calls` is a live view of the open ones; `on_lost` gets those whose stage could not be told of a draw."""
         self._bus = bus
         drawn = Drawn(bus, router, providers, lenses)
-        self.samples = Samples(bus, edge, calls, outboxes, inbox, providers, drawn, on_lost)
+        self.samples = Samples(bus, edge, calls, outboxes, inbox, providers, drawn, shadow.recent, on_lost)
+        shadow.tell = self.samples.ask
         self.notices = Notices(config.notified, calls)
         self.orders = Orders(bus, edge, lambda: {**calls, **self.samples.draws})
         self._tasks: list[asyncio.Task[None]] = []

@@ -250,7 +250,7 @@ class Call:
         if not self.relayed:
             self._ask_to_end(why.error, why.by)
         if self.reader is not None:
-            self.cancel_original(why.error)
+            self.cancel_original(why.error, why.by)
         self.wake.set()
 
     def _ask_to_end(self, reason: str, by: str = "") -> None:
@@ -276,7 +276,7 @@ class Call:
         if not self.over:
             self.final = log.ResponseAborted(call=self.id, lane="final", reason=reason)
 
-    def cancel_original(self, why: str) -> None:
+    def cancel_original(self, why: str, by: str = "") -> None:
         """Stop reading the provider."""
         if self.original_over:
             return
@@ -284,7 +284,7 @@ class Call:
         if self.reader is not None:
             self.reader.cancel()
             self.line.put(log.UpstreamCancelled(call=self.id, why=why))
-        self.line.put(log.ResponseAborted(call=self.id, lane="original", reason=why))
+        self.line.put(log.ResponseAborted(call=self.id, lane="original", reason=why, by=by))
 
     def close(self) -> None:
         """Write the last words to the record."""

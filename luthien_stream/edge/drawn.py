@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.model import FormatName
 from luthien_stream.config.targets import DEMO
 from luthien_stream.core.lens import Lens
 from luthien_stream.edge.asked import Asked, Published, View
 from luthien_stream.edge.auth import Caller
-from luthien_stream.edge.call import Call
 from luthien_stream.edge.credentials import Vault, cut_body
 from luthien_stream.edge.draw import NoCredential
 from luthien_stream.edge.provider import Providers
@@ -20,21 +21,26 @@ from luthien_stream.events.log import Header
 from luthien_stream.formats.convert.conversion import PATHS
 
 
+class Parent(Struct, frozen=True):
+    """The call that a draw is for, as far as that goes on mattering."""
+
+    asked: Asked
+    released: log.RequestReleased | None = None
+
+
 class Drawn:
     """Makes requests for one configuration."""
 
     def __init__(self, bus: Bus, router: Router, providers: Providers, lenses: Mapping[str, Lens]) -> None:
         self._bus, self._router, self._providers, self._lenses = bus, router, providers, lenses
 
-    async def asked(self, parent: Call, event: log.SampleRequested) -> Asked:
+    async def asked(self, parent: Parent, event: log.SampleRequested) -> Asked:
         """Return what is asked for the call `parent`. Raises `ClientError` and `BusError`."""
         came, format = parent.asked, _format(event.format or parent.asked.format)
         route = self._router.route(event.model, format)
         hide_keys(came.vault, route)
-        own = _own_credential(parent, route)
-        view = await self._view(
-            parent, event, format, unmasked=event.why == "sample" or route.name == parent.route.name
-        )
+        own = _own_credential(came, route)
+        view = await self._view(parent, event, format, unmasked=event.why == "sample" or route.name == came.route.name)
         same = format == came.format
         headers = came.headers if same else _few(came.headers)
         return Asked(
@@ -51,18 +57,18 @@ class Drawn:
             spoken=came.format if own else "",
         )
 
-    async def _view(self, parent: Call, event: log.SampleRequested, format: FormatName, *, unmasked: bool) -> View:
+    async def _view(self, parent: Parent, event: log.SampleRequested, format: FormatName, *, unmasked: bool) -> View:
         if event.body or event.body_ref:
             body = await self._bus.get_body(event.body_ref) if event.body_ref else event.body
             view: View = self._lenses[format].request(parent.asked.vault.unmask(body) if unmasked else body)
         else:
-            view = await self._providers.released(parent)
+            view = await self._providers.released(parent.asked, parent.released)
         return view if view.model == event.model else view.set_model(event.model)
 
 
-def _own_credential(parent: Call, route: Route) -> tuple[Header, ...]:
+def _own_credential(came: Asked, route: Route) -> tuple[Header, ...]:
     """The client's own, where it was sent for this very provider; else none. Raises `NoCredential`."""
-    provider, came = route.provider, parent.asked
+    provider = route.provider
     if provider.passthrough and route.name == came.route.name and came.format in provider.formats and came.caller.own:
         return came.caller.own
     if provider.passthrough and not provider.api_key and route.name != DEMO:

@@ -91,17 +91,14 @@ class Edge:
         self.ingress = Ingress(config, self.router, lenses, stages, self._doors, self.stored)
         calls = self.calls.values()
         self.outboxes = Outboxes(bus, self.id, self._lost)
-        self.shadow = Shadow(bus, self.id, lambda event: self.beside.ask(event))
+        self.shadow = Shadow(bus, self.id)
         self.inbox = Inbox(bus, self.id, self.calls, self.shadow)
         self.admission = Admission(bus, calls, stages)
         self.watch = Watch(calls)
-        self.beside = Beside(
-            config, bus, self.id, self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self._lost
-        )
-        recorded = config.database != "none"
-        self.beats = Beats(
-            bus, self.id, self.inbox, self.outboxes, self.admission, calls, self._facts, recorded=recorded
-        )
+        ways = (self.calls, self.outboxes, self.inbox, self.providers, self.router, lenses, self.shadow)
+        self.beside = Beside(config, bus, self.id, *ways, self._lost)
+        facts, recorded = self._facts, config.database != "none"
+        self.beats = Beats(bus, self.id, self.inbox, self.outboxes, self.admission, calls, facts, recorded=recorded)
         self.started_at = time.time()
         self._upstreams = [one for one in (native, demo, litellm) if one is not None]
         self._idle = asyncio.Event()
@@ -121,14 +118,15 @@ class Edge:
         for key in stages.keys:
             self.outboxes.open(key)
         self.shadow.put_in_force(stages.shadow)
-        self.beside.samples.keeps_ended = stages.shadow is not None and stages.shadow.asks_models
         self._read_inbox()
 
     async def close_unused(self) -> None:
         """Let go of stages that are in force no more and that no call passes."""
+        used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
+        for key in self.outboxes.stages - used - set(self.plan.stages.keys):
+            if time.monotonic() - self._changed_at > UNUSED_S:
+                await self.outboxes.close_stage(key, FLUSH_S)
         if time.monotonic() - self._changed_at > UNUSED_S:
-            used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
-            await self.outboxes.close_all_but(used.union(self.plan.stages.keys), FLUSH_S)
             await self.shadow.close_unused(FLUSH_S)
 
     def _read_inbox(self) -> None:
@@ -233,8 +231,8 @@ class Edge:
 
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
-        self.shadow.ended(call.id)
         self.beside.ended(call)
+        self.shadow.ended(call.id)
         if not self.calls:
             self._idle.set()
         self.directory.closed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.outbox import Outbox
@@ -12,7 +12,7 @@ from luthien_stream.core.partition import PARTITIONS
 
 
 class Outboxes:
-    """`to` a stage there is one outbox a partition, from `open` on until `close_all_but`."""
+    """`to` a stage there is one outbox a partition, from `open` on until `close_stage`."""
 
     def __init__(self, bus: Bus, edge: str, on_lost: Callable[[set[str]], None]) -> None:
         source, inbox = f"edge:{edge}", keys.inbox(edge)
@@ -50,10 +50,9 @@ class Outboxes:
         """The way to a partition."""
         return self._stages[stage][partition]
 
-    async def close_all_but(self, used: Collection[str], deadline_s: float) -> None:
-        """Write what is queued for stages that no call goes to any more, and forget them."""
-        for stage in self._stages.keys() - set(used):
-            await self._close(self._stages.pop(stage), deadline_s)
+    async def close_stage(self, stage: str, deadline_s: float) -> None:
+        """Write what is queued for a stage that no call goes to any more, and forget it."""
+        await self._close(self._stages.pop(stage), deadline_s)
 
     def start(self) -> None:
         """Run them."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.targets import DEMO
 from luthien_stream.edge import retry
-from luthien_stream.edge.asked import View
+from luthien_stream.edge.asked import Asked, View
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.failure import LOG_LOST
 from luthien_stream.edge.line import microseconds
@@ -116,9 +116,8 @@ class Providers:
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def released(self, call: Call) -> View:
+    async def released(self, asked: Asked, released: log.RequestReleased | None) -> View:
         """What is asked, as the policies released it; what came as long as they have not. Raises `BusError`."""
-        asked, released = call.asked, call.released
         if released is None or not released.changed:
             return asked.view
         stored = await self._bus.get_body(released.body_ref) if released.body_ref else released.body
@@ -127,7 +126,7 @@ class Providers:
     async def _request_of(self, call: Call) -> tuple[View, Route]:
         """What is asked, as the policies released it, and where it goes."""
         asked, route = call.asked, call.asked.route
-        view = await self.released(call)
+        view = await self.released(asked, call.released)
         if view.model != asked.view.model:
             route = self._router.route(view.model, asked.format)
             hide_keys(asked.vault, route)

@@ -6,10 +6,8 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from time import monotonic
 
 import structlog
-from msgspec import Struct
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.outbox import Outbox
@@ -17,7 +15,7 @@ from luthien_stream.bus.port import Bus
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.draw import LATE, UNWANTED, Draw, failed
-from luthien_stream.edge.drawn import Drawn
+from luthien_stream.edge.drawn import Drawn, Parent
 from luthien_stream.edge.failure import INTERNAL
 from luthien_stream.edge.ids import new_call
 from luthien_stream.edge.inbox import Inbox
@@ -36,18 +34,8 @@ CLAIM_BYTES = 32 * 1024
 BODY_TTL_MS = 3600 * 1000
 FLUSH_S = 5.0
 CLOSE_S = 1.0
-KEPT_S = 120.0
-KEPT_CALLS = 1_000
-KEPT_BYTES = 64 << 20
-"""How long, how many and how large ended calls are that a shadow stage may still draw for."""
-
-
-class _Kept(Struct):
-    """An ended call; `until` is monotonic seconds."""
-
-    call: Call
-    until: float
-    size: int
+REMEMBERED = 10_000
+"""Draws that are known to have begun: what a stage says twice is drawn once."""
 
 
 class Samples:
@@ -62,28 +50,31 @@ class Samples:
         inbox: Inbox,
         providers: Providers,
         drawn: Drawn,
+        recent: Callable[[str], Asked | None],
         on_lost: Callable[[set[str]], None],
     ) -> None:
-        """`calls` is a live view of the open ones; `on_lost` gets calls whose stage could not be told of a draw."""
+        """`calls` is a live view of the open ones, `recent` finds what one asked that has ended; `on_lost` gets calls
+        whose stage could not be told of a draw.
+        """
         self._bus, self._edge, self._calls, self._outboxes, self._inbox = bus, edge, calls, outboxes, inbox
-        self._providers, self._drawn, self._on_lost = providers, drawn, on_lost
-        self.keeps_ended = False
-        """A shadow stage may draw for calls that have ended."""
+        self._providers, self._drawn, self._recent, self._on_lost = providers, drawn, recent, on_lost
         self.draws: dict[str, Draw] = {}
         """Those under way, by their own ids."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
-        self._ended: OrderedDict[str, _Kept] = OrderedDict()
-        self._ended_bytes = 0
+        self._begun: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     def ask(self, event: log.SampleRequested) -> None:
         """Begin a draw, unless it has begun already or its call is not known here."""
-        kept = self._ended.get(event.call)
-        parent = self._calls.get(event.call) or (kept.call if kept is not None else None)
-        name = (event.call, event.stage, event.key)
-        if parent is None or name in self._tasks:
-            logger.info("sample_not_drawn", call=event.call, key=event.key, known=parent is not None)
+        call, name = self._calls.get(event.call), (event.call, event.stage, event.key)
+        asked = call.asked if call is not None else self._recent(event.call)
+        if asked is None or name in self._begun:
+            logger.info("sample_not_drawn", call=event.call, key=event.key, known=asked is not None)
             return
+        self._begun[name] = None
+        if len(self._begun) > REMEMBERED:
+            self._begun.popitem(last=False)
+        parent = Parent(asked, call.released if call is not None else None)
         task = asyncio.create_task(self._run(parent, event), name=f"draw {event.call}")
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._tasks.pop(name, None))
@@ -94,11 +85,6 @@ class Samples:
         for (parent, stage, _), task in self._tasks.items():
             if parent == call.id and stage in stages:
                 task.cancel()
-        if self.keeps_ended:
-            size = len(call.asked.view.body)
-            self._ended[call.id] = _Kept(call, monotonic() + KEPT_S, size)
-            self._ended_bytes += size
-        self._forget_old()
 
     async def close(self) -> None:
         """End all draws."""
@@ -107,15 +93,7 @@ class Samples:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _forget_old(self) -> None:
-        now = monotonic()
-        while self._ended:
-            oldest = next(iter(self._ended.values()))
-            if oldest.until > now and len(self._ended) <= KEPT_CALLS and self._ended_bytes <= KEPT_BYTES:
-                return
-            self._ended_bytes -= self._ended.popitem(last=False)[1].size
-
-    async def _run(self, parent: Call, event: log.SampleRequested) -> None:
+    async def _run(self, parent: Parent, event: log.SampleRequested) -> None:
         """One draw, whatever comes of it: its stage is told."""
         stream = keys.partition_stream(keys.partition(event.stage, event.partition))
         outbox = Outbox(self._bus, stream, f"sample:{event.key}", on_lost=self._on_lost)
@@ -129,7 +107,7 @@ class Samples:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
 
-    async def _draw_in_time(self, parent: Call, event: log.SampleRequested, stage: Line) -> log.ResponseFailed | None:
+    async def _draw_in_time(self, parent: Parent, event: log.SampleRequested, stage: Line) -> log.ResponseFailed | None:
         """Draw; return why not, where the stage has not been told that yet."""
         left_s = max(0.0, (event.deadline - microseconds()) / 1e6)
         try:

@@ -6,6 +6,8 @@ What it is behind with is bounded. Over that, a call's copy is given up, on reco
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -26,6 +28,9 @@ MOST_UNSEEN = 20_000
 """Events that the stage may be behind with, of all calls together."""
 MOST_BYTES = 1 << 20
 """Bytes of one frame that are copied: a longer one ends the copy."""
+KEPT_S = 120.0
+"""For how long an ended call's request is kept for a judge that the stage asks late."""
+KEPT_CALLS = 1000
 MOST_COPIES = 5000
 """Calls that the stage may not have done with."""
 BEHIND = "the stage `shadow` is too far behind"
@@ -33,17 +38,18 @@ _TERMINALS = (log.ResponseCompleted, log.ResponseFailed, log.ResponseAborted)
 
 
 class Shadow:
-    """See the module."""
+    """See the module. One for each edge; `served` are the stages that live workers have, looked up at each call."""
 
-    def __init__(self, bus: Bus, edge: str, ask: Callable[[log.SampleRequested], None]) -> None:
-        """`ask` draws from a model for the stage."""
-        self._ask = ask
+    def __init__(self, bus: Bus, edge: str) -> None:
         self._bus, self._source = bus, f"shadow:{edge}"
         self._pipeline: Pipeline | None = None
         self._outboxes: dict[str, list[Outbox]] = {}
         self._has_watched = False
         self._tasks: list[asyncio.Task[None]] = []
         self._copies: dict[str, Copy] = {}
+        self._kept: OrderedDict[str, tuple[float, Asked]] = OrderedDict()
+        self.tell: Callable[[log.SampleRequested], None] = lambda event: None
+        """Gets what the stage asks of models."""
         self.unseen = 0
         """Events sent that the stage has not taken."""
         self.most_unseen = MOST_UNSEEN
@@ -75,10 +81,7 @@ class Shadow:
         self._tasks += [asyncio.create_task(outbox.run(), name="shadow outbox") for outbox in outboxes]
 
     def begin(self, call: str, asked: Asked, notes: Line, served: Iterable[str]) -> Copy | None:
-        """Begin to copy a call's original lane; None if no policy watches it.
-
-        `notes` is for the record, `served` the keys of the stages that live workers have.
-        """
+        """Begin to copy a call's original lane; None if no policy watches it. `notes` is for its record."""
         pipeline = self._pipeline
         phases = () if pipeline is None or asked.plain else pipeline.narrowed(asked.facts).phases
         if pipeline is None or not phases:
@@ -93,6 +96,11 @@ class Shadow:
             copy.give_up("no worker serves the stage `shadow`: start one with `luthien-stream worker --stage shadow`")
             return None
         self._copies[call] = copy
+        if not pipeline.asks_models:
+            return copy
+        self._kept[call] = (time.monotonic(), asked)
+        while len(self._kept) > KEPT_CALLS:
+            self._kept.popitem(last=False)
         return copy
 
     def ended(self, call: str) -> None:
@@ -100,19 +108,24 @@ class Shadow:
         copy = self._copies.get(call)
         if copy is not None:
             copy.end()
+        if call in self._kept:
+            self._kept[call] = (time.monotonic(), self._kept[call][1])
+
+    def recent(self, call: str) -> Asked | None:
+        """Return what an ended call asked, for what its watchers still want to know; None if that is too long ago."""
+        found = self._kept.get(call)
+        return found[1] if found is not None and time.monotonic() - found[0] < KEPT_S else None
 
     def hear(self, events: Iterable[tuple[str, AnyEvent]]) -> None:
-        """Take what the stage said: how far it is, what it asks a model, and that it is done with a call."""
+        """Take what the stage said: how far it is, and that it is done with a call."""
         for _, event in events:
             copy = self._copies.get(event.call)
+            if isinstance(event, log.SampleRequested):
+                self.tell(event)
             if copy is None:
                 continue
             if isinstance(event, log.ChunkSeen):
                 copy.see(event.upto)
-            elif isinstance(event, log.SampleRequested):
-                if event.key not in copy.asked:
-                    copy.asked.add(event.key)
-                    self._ask(event)
             elif isinstance(event, _TERMINALS):
                 copy.over = True
                 self.forget(copy)
@@ -148,8 +161,6 @@ class Copy:
         """Events put, and those that the stage has taken."""
         self.over = False
         """Nothing more is copied."""
-        self.asked: set[str] = set()
-        """What the stage has asked models, by key."""
         self._outbox, self._notes, self._shadow = outbox, notes, shadow
         self._ended = False
         self._whole = "response" in slip.hops[0].phases

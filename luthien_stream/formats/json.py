@@ -6,7 +6,7 @@ msgspec reads, and where it refuses what clients and providers do send (lone sur
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -94,6 +94,24 @@ def edit(data: bytes | Raw, path: Path, value: Any) -> bytes:
         listed.append(Raw(edit(b"{}", deeper, value)))
     else:
         listed[step] = Raw(edit(listed[step], deeper, value))
+    return dump(listed)
+
+
+def edit_all(data: bytes | Raw, changes: Mapping[tuple[str | int, ...], Any]) -> bytes:
+    """Set what is at several paths, none inside another; each container on their ways is read once."""
+    if () in changes:
+        return dump(changes[()])
+    deeper: dict[str | int, dict[tuple[str | int, ...], Any]] = {}
+    for path, value in changes.items():
+        deeper.setdefault(path[0], {})[path[1:]] = value
+    if isinstance(next(iter(deeper)), str):
+        known = fields(data)
+        for step, inner in deeper.items():
+            known[str(step)] = Raw(edit_all(known.get(str(step), b"{}"), inner))
+        return dump(known)
+    listed = items(data)
+    for step, inner in deeper.items():
+        listed[int(step)] = Raw(edit_all(listed[int(step)], inner))
     return dump(listed)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,7 +15,9 @@ from msgspec import Raw
 
 from luthien_stream.core.lens import RequestPart
 from luthien_stream.formats.errors import EditError, RequestError
-from luthien_stream.formats.json import DROP, Path, dump, edit, fields, items, parse
+from luthien_stream.formats.json import DROP, Path, dump, edit, edit_all, fields, items, parse
+
+_NOT_OURS = "The part is not of this request: ask the latest request for its parts."
 
 
 class RequestView(ABC):
@@ -124,16 +126,35 @@ class RequestView(ABC):
             return self
         return self._with((field,), value)
 
+    def unset(self, field: str) -> Self:
+        """Take a top-level field out."""
+        return self._with((field,), DROP) if field in self._fields else self
+
     def set_model(self, model: str) -> Self:
         """Ask for another model."""
         return self.set("model", model)
 
     def replace(self, part: RequestPart, text: str) -> Self:
         """Give a part another text: for a tool call, other arguments as JSON text."""
-        self._find(part)
-        if part.kind in ("image", "thinking") or not part.path:
-            raise EditError(f"A part of kind {part.kind} cannot be given another text.")
-        return self if text == part.text else self._with(part.path, self._spelled(part, text))
+        return self.replace_all([(part, text)])
+
+    def replace_all(self, texts: Iterable[tuple[RequestPart, str]]) -> Self:
+        """Give several parts another text, in one pass over the body."""
+        known = {part.path: part for part in self._parts}
+        changes: dict[str, dict[tuple[str | int, ...], Any]] = {}
+        for part, text in texts:
+            if known.get(part.path) != part:
+                raise EditError(_NOT_OURS)
+            if part.kind in ("image", "thinking") or not part.path:
+                raise EditError(f"A part of kind {part.kind} cannot be given another text.")
+            if text != part.text:
+                changes.setdefault(str(part.path[0]), {})[part.path[1:]] = self._spelled(part, text)
+        after = dict(self._fields)
+        for top, inner in changes.items():
+            after[top] = Raw(edit_all(after.get(top, Raw(b"{}")), inner))
+        if all(_same(self._fields.get(top), after[top]) for top in changes):
+            return self
+        return type(self)(self._original, after)
 
     def drop(self, part: RequestPart) -> Self:
         """Take a part out, and its message if nothing else is in it."""
@@ -154,7 +175,7 @@ class RequestView(ABC):
 
     def _find(self, part: RequestPart) -> None:
         if part not in self._parts:
-            raise EditError("The part is not of this request: ask the latest request for its parts.")
+            raise EditError(_NOT_OURS)
 
     def _with(self, path: Path, value: Any) -> Self:
         """A request with another value at a path; this one if nothing changes."""

@@ -5,10 +5,20 @@ from luthien_stream.events.answer import ALL, End, Event, Kinds, Opaque, PartEnd
 from luthien_stream.policy.api import Policy, Refuse, Stop
 from luthien_stream.policy.asking import Approval
 from luthien_stream.policy.context import CallFacts, Context
-from luthien_stream.policy.errors import EffectFailed
+from luthien_stream.policy.errors import EffectFailed, JudgeFailed
+from luthien_stream.policy.folding import Fold, Session
 from luthien_stream.policy.gate import ToolGate, gate
+from luthien_stream.policy.handler import (
+    PolicyHandler,
+    PolicyResult,
+    RequestMetadata,
+    StreamAction,
+    StreamControl,
+    StreamingContext,
+)
 from luthien_stream.policy.monitor import Monitor, monitor
 from luthien_stream.policy.run import Transcript, run
+from luthien_stream.policy.sampling import Sample
 from luthien_stream.policy.stream import Events
 from luthien_stream.policy.subject import subject
 from luthien_stream.policy.tail import Edit
@@ -28,18 +38,28 @@ __all__ = [
     "End",
     "Event",
     "Events",
+    "Fold",
     "Hold",
+    "JudgeFailed",
     "Kinds",
     "Monitor",
     "Opaque",
     "PartEnd",
     "Policy",
+    "PolicyHandler",
+    "PolicyResult",
     "Refuse",
     "Request",
+    "RequestMetadata",
     "RequestPart",
     "Rewrite",
+    "Sample",
     "Score",
+    "Session",
     "Stop",
+    "StreamAction",
+    "StreamControl",
+    "StreamingContext",
     "Text",
     "TextPolicy",
     "Thinking",

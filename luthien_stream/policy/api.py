@@ -10,6 +10,7 @@ from msgspec import Struct
 from luthien_stream.core.lens import Request
 from luthien_stream.events.answer import ALL, Event, Kinds
 from luthien_stream.policy.context import Context
+from luthien_stream.policy.folding import Fold
 from luthien_stream.policy.stream import Events
 
 Hold = Literal["none", "tail", "block", "turn"]
@@ -32,6 +33,8 @@ class Policy(Struct, forbid_unknown_fields=True):
     """True for a policy that takes secrets out: it always fails closed."""
     beside: ClassVar[bool] = False
     """True for a policy that only watches: it runs in the shadow stage, where it delays nothing and changes nothing."""
+    fold: ClassVar[Fold | None] = None
+    """What it keeps over the calls of a session, see `ctx.session`."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it uses of `ctx` beyond time and chance: `judge`, `sample`, `ask`, `history`."""
 

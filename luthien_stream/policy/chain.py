@@ -16,14 +16,15 @@ class Chain:
 
     __slots__ = ("_drivers", "push")
 
-    def __init__(self, pipeline: Pipeline, call: CallFacts, shared: Shared, sink: Down) -> None:
+    def __init__(self, pipeline: Pipeline, call: CallFacts, shared: Shared, sink: Down, prefix: str = "") -> None:
+        """`prefix` is that of the keys of their effects."""
         drivers: list[Driver] = []
         self.push: Down = sink
         """Give the next item to the first policy."""
         for index in reversed(range(len(pipeline.policies))):
             bound = pipeline.policies[index]
             if "response" in bound.phases:
-                drivers.append(Driver(bound, index, call, shared, self.push))
+                drivers.append(Driver(bound, index, call, shared, self.push, prefix))
                 self.push = drivers[-1].push
         self._drivers = drivers
         """Last first, the order in which they start and go on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -13,16 +13,23 @@ from luthien_stream.core.digest import digest_of
 from luthien_stream.core.lens import Request
 from luthien_stream.core.program import Want
 from luthien_stream.errors import PolicyError
-from luthien_stream.events.answer import ToolCall
-from luthien_stream.events.log import Known, VerdictKind, VerdictReached
+from luthien_stream.events.answer import Text, ToolCall
+from luthien_stream.events.log import Known, SampleRequested, VerdictKind, VerdictReached
 from luthien_stream.policy.asking import ASK_S, Approval, asked, hold
-from luthien_stream.policy.effects import perform, recorded, together
+from luthien_stream.policy.effects import AT_ONCE, perform, recorded, together
 from luthien_stream.policy.errors import TooManyEffects
 from luthien_stream.policy.facts import CallFacts as CallFacts
+from luthien_stream.policy.facts import Draw
 from luthien_stream.policy.facts import Identity as Identity
 from luthien_stream.policy.facts import Shared as Shared
+from luthien_stream.policy.folding import Session
+from luthien_stream.policy.judging import FORMAT, TOKENS, S, judge
+from luthien_stream.policy.keeping import Kv
 from luthien_stream.policy.matching import fits
 from luthien_stream.policy.preflight import is_preflight
+from luthien_stream.policy.sampling import SAMPLE_S, Said, Sample, continued, wanted
+from luthien_stream.policy.score import Score
+from luthien_stream.policy.subject import subject as rendered
 from luthien_stream.policy.tokens import count_tokens
 from luthien_stream.policy.turns import Turn, turns_of
 
@@ -33,20 +40,41 @@ EFFECTS = 1_000
 class Context:
     """Time, chance, verdicts and facts for one policy in one phase of one call."""
 
-    __slots__ = ("_count", "_me", "_note", "_random", "_shared", "call", "reached")
+    __slots__ = ("_count", "_draws", "_me", "_note", "_random", "_said", "_session", "_shared", "call", "reached")
 
-    def __init__(self, call: CallFacts, me: Identity, shared: Shared, note: Callable[[Known], None]) -> None:
+    def __init__(
+        self,
+        call: CallFacts,
+        me: Identity,
+        shared: Shared,
+        note: Callable[[Known], None],
+        said: Said | None = None,
+    ) -> None:
+        """`said` is what the policy has put out of the answer, None where nobody keeps it."""
         self.call = call
-        self._me, self._shared, self._note = me, shared, note
+        self._me, self._shared, self._note, self._said = me, shared, note, said
+        self._draws: list[Draw] = []
+        self._session: Session | None = None
         self._random: random.Random | None = None
         self._count = 0
         self.reached = 0
         """When the last effect that the policy used was recorded; the engine sets it."""
 
     @property
-    def session(self) -> str:
-        """The agent run that the call belongs to, empty where unknown."""
-        return self.call.session
+    def session(self) -> Session:
+        """The agent run that the call belongs to: its `id`, and what this policy's `fold` keeps of it."""
+        if self._session is None:
+            sessions, index = self._shared.sessions, self._me.index
+            if sessions is None:
+                self._session = Session(self.call.session)
+            else:
+                self._session = sessions.apart(index) if self._me.prefix else sessions.of(index)
+        return self._session
+
+    @property
+    def kv(self) -> Kv:
+        """What this policy keeps beyond calls and sessions."""
+        return Kv(self._me.name, self._effect)
 
     def concerns(self, tool: str) -> bool:
         """Say whether the policy is for this tool, as its `match` says."""
@@ -128,11 +156,75 @@ class Context:
         self._note(held)
         return Approval.of(await recorded(asked(held, timeout_s)))
 
+    def sample(self, model: str, request: Request | None = None, n: int = 1, *, timeout_s: float = SAMPLE_S) -> Sample:
+        """Ask a model for `n` answers; they come while it speaks, having passed the policies before this one.
+
+        Without `request` it is the one of this call; where the policy has put out some of the answer, the model is
+        asked to go on from there. Passing on what comes switches the model: `async for event in ctx.sample(model)`.
+        """
+        asked = self._asked() if request is None else request
+        released = self._shared.request if self._me.phase == "response" else None
+        body = b"" if asked is released else asked.set_model(model).body
+        made = [Sample(self._draw(model, "sample", self.call.format, body, timeout_s)) for _ in range(n)]
+        return Sample(made[0]._draw, tuple(made)) if n > 1 else made[0]
+
+    async def judge(
+        self,
+        model: str,
+        prompt: str,
+        subject: str | Sequence[ToolCall | Text],
+        *,
+        schema: type[S] = Score,  # type: ignore[assignment]
+        retries: int = 1,
+        timeout_s: float | None = None,
+        tokens: int = TOKENS,
+    ) -> S:
+        """Ask a model for an opinion on `subject`: a text, or calls, which are shown behind the conversation.
+
+        Raises `JudgeFailed` for whatever is not one JSON object of `schema`, and where no reply came; a provider that
+        is overloaded or breaks off is asked again, `retries` times.
+        """
+        shown = subject if isinstance(subject, str) else rendered(self.turns, subject)
+        return await judge(self, model, prompt, shown, schema, retries, self._limit(timeout_s), tokens)
+
+    def _asked(self) -> Request:
+        """The request that an answer is drawn to, where the policy names none."""
+        if self._me.phase == "request":
+            return self.request
+        if self._said is None:
+            raise PolicyError('samples without declaring it; say `needs = frozenset({"sample"})`')
+        return continued(self.request, self._said)
+
+    def _reply(self, model: str, body: bytes, limit_s: float) -> Sample:
+        """The answer to a judge's question."""
+        return Sample(self._draw(model, "judge", FORMAT, body, limit_s))
+
+    def _draw(self, model: str, why: Literal["sample", "judge"], format: str, body: bytes, limit_s: float) -> Draw:
+        me, shared = self._me, self._shared
+        if shared.draws is None:
+            raise PolicyError("This run has nowhere to ask a model")
+        self._draws = [draw for draw in self._draws if not draw.read]
+        if len(self._draws) >= AT_ONCE:
+            raise TooManyEffects(f"has {AT_ONCE} answers that it has not read to their end; read those first")
+        requested = SampleRequested(call=self.call.id, key=self._key(), model=model, format=format, body=body, why=why)
+        requested.policy, requested.deadline = me.name, self._from_now(limit_s)
+        requested.stage, requested.partition = shared.place.stage, shared.place.partition
+        draw = shared.draws.open(requested, wanted(requested, limit_s), me, self._note)
+        self._draws.append(draw)
+        self._note(requested)
+        return draw
+
+    async def _pause(self, seconds: float) -> None:
+        """Let time pass; the owner records when it had."""
+        await perform(Want(self._key(), "timer", self._from_now(seconds)))
+
+    def _limit(self, timeout_s: float | None) -> float:
+        return self._me.timeout_s if timeout_s is None else min(timeout_s, self._me.timeout_s)
+
     def _effect(self, kind: str, args: Any = None, timeout_s: float | None = None) -> Awaitable[Any]:
         """Ask the owner of the call for something outside the log; its result is recorded once and counts for ever."""
         digest_of(kind, args)  # what the log cannot hold fails here, in the policy
-        limit = self._me.timeout_s if timeout_s is None else min(timeout_s, self._me.timeout_s)
-        return perform(Want(self._key(), kind, args, limit))
+        return perform(Want(self._key(), kind, args, self._limit(timeout_s)))
 
     def _key(self) -> str:
         me = self._me
@@ -142,5 +234,5 @@ class Context:
         return f"{me.prefix}{me.index}/{me.phase}/{self._count - 1}"
 
     def _from_now(self, seconds: float) -> int:
-        """The time in `seconds`, counted from the event in hand or the last effect, whatever is later."""
-        return max(self._shared.now, self.reached) + int(seconds * 1e6)
+        """The time in `seconds`, counted from where the call has got to on the log's clock."""
+        return max(self._shared.now, self._shared.clock, self.reached) + int(seconds * 1e6)

@@ -15,24 +15,23 @@ from typing import Any
 
 from luthien_stream.core.program import Want
 from luthien_stream.errors import Nondeterminism
-from luthien_stream.events.answer import ALL, End, Event, Text, Thinking
+from luthien_stream.events.answer import End, Event, Text
 from luthien_stream.events.log import LogEvent, PolicyFailed, ResponseCompleted, ResponseFailed, VerdictReached
 from luthien_stream.policy.api import Stop
 from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
+from luthien_stream.policy.effects import WAITS
 from luthien_stream.policy.errors import (
-    BadYield,
     ForeignAwait,
     NotAGenerator,
-    SignedThinking,
-    UndeclaredHold,
     YieldAfterEnd,
 )
-from luthien_stream.policy.held import Held
 from luthien_stream.policy.item import Down, Item
 from luthien_stream.policy.pipeline import Bound
 from luthien_stream.policy.stream import NEXT, Events
+from luthien_stream.policy.tally import Ran
 from luthien_stream.policy.trace import describe, place
 from luthien_stream.policy.waiting import Waiting
+from luthien_stream.policy.watch import Watch
 
 _EVENTS = Events()
 _BROKEN = frozenset({"cut", "error"})
@@ -52,27 +51,31 @@ class Driver:
         "_event",
         "_generator",
         "_given",
-        "_held",
         "_inbox",
-        "_now",
         "_pump",
+        "_ran",
         "_sees",
         "_send",
         "_shared",
+        "_since",
         "_slow",
+        "_takes",
         "_waiting",
+        "_watch",
     )
 
-    def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down) -> None:
-        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s, bound.match.tool)
+    def __init__(self, bound: Bound, index: int, call: CallFacts, shared: Shared, down: Down, prefix: str = "") -> None:
+        me = Identity(bound.name, bound.version, index, "response", bound.timeout_s, bound.match.tool, prefix)
         self._bound, self._call, self._shared, self._down = bound, call.id, shared, down
-        self._ctx = Context(call, me, shared, self._note)
+        self._watch = Watch(bound)
+        self._ctx = Context(call, me, shared, self._note, self._watch.said)
+        self._ran = Ran() if shared.tally is None else shared.tally.of(index)
         self._generator: AsyncGeneratorType[Event, None] | None = None
         self._pump: Coroutine[Any, Any, None] | None = None
         self._send: Callable[[Any], Any] = _drop
         self._sees: frozenset[type[Any]] = bound.policy.sees | {End}
-        self._held = Held.under(bound)
-        self._slow = self._held is not None
+        self._takes = self._watch.takes
+        self._slow = self._watch.counts
         """Outputs need a second look: something is counted, or the end is near."""
         self._event: Event | None = None
         """The event in hand."""
@@ -81,9 +84,9 @@ class Driver:
         self._end: End | None = None
         """The end as it came in, and as the policy put it out."""
         self._closing = False
-        """The policy gets no more events."""
-        self._inbox: deque[tuple[int, Item]] = deque()
-        self._now = 0
+        """No more events come."""
+        self._inbox: deque[tuple[int, int, Item]] = deque()
+        self._since = (0, 0)  # time and clock where the policy waits
         self._waiting: Waiting | None = None
         """The effects that the policy waits for."""
 
@@ -112,15 +115,15 @@ class Driver:
         """Take the next item. What the policy does not see flows past it."""
         kind = type(item)
         if self._waiting is not None:
-            self._inbox.append((self._shared.now, item))
+            self._inbox.append((self._shared.now, self._shared.clock, item))
         elif kind not in self._sees:
             self._down(item)
         elif kind is End:
             self._close_input(item)  # type: ignore[arg-type]
         else:
             self._before, self._event = self._event, item  # type: ignore[assignment]
-            if self._held is not None and not self._held.take(item):  # type: ignore[arg-type]
-                self._fail(self._held.too_large())
+            if self._takes and not self._watch.take(item, self._shared.clock):  # type: ignore[arg-type]
+                self._fail(self._watch.too_large())
             else:
                 self._step(self._send, item)
 
@@ -131,18 +134,17 @@ class Driver:
             return
         self._waiting = None
         shared.waiting -= 1
-        shared.now = self._now
+        shared.now, shared.clock = self._since
         if waiting.wrong is not None:
             self._fail(waiting.wrong)
         else:
-            self._ctx.reached = max(self._ctx.reached, waiting.time)
+            self._reach(waiting.time)
             self._step(self._send, waiting.value)
         while self._inbox and self._waiting is None:
-            shared.now, item = self._inbox.popleft()
+            shared.now, shared.clock, item = self._inbox.popleft()
             self.push(item)
 
     def wants(self) -> Sequence[Want]:
-        """The effects that the policy waits for."""
         return () if self._waiting is None else self._waiting.wants()
 
     def close(self) -> None:
@@ -167,8 +169,6 @@ class Driver:
                 self._end, self._slow, self._closing = out, True, True
             else:
                 self._check(out)
-                if self._held is not None:
-                    self._held.let_go(out)
                 self._down(out)
 
     def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
@@ -183,42 +183,47 @@ class Driver:
                 if not self._closing:
                     return
                 resume, value = self._pump.throw, StopAsyncIteration()  # type: ignore[union-attr]
-            elif type(token) is not Want and type(token) is not tuple:
+            elif type(token) not in WAITS:
                 what = type(token).__name__
                 self._fail(ForeignAwait(f"awaited {what}; a policy may await `events` and `ctx` only"))
                 return
             else:
-                waiting = Waiting(token, self._shared)
+                waiting = Waiting(token, self._shared, self._clock())
                 if not waiting.ready():
-                    self._waiting, self._now = waiting, self._shared.now
+                    self._waiting, self._since = waiting, (self._shared.now, self._shared.clock)
                     self._shared.waiting += 1
                     return
                 if waiting.wrong is not None:
                     self._fail(waiting.wrong)
                     return
-                self._ctx.reached = max(self._ctx.reached, waiting.time)
+                self._reach(waiting.time)
                 resume, value = self._send, waiting.value
 
     def _check(self, out: Event) -> None:
-        """Raise what is wrong with something that the policy put out."""
-        kind = type(out)
         if self._end is not None:
-            raise YieldAfterEnd(f"yielded {kind.__name__} after End")
-        if kind not in ALL:
-            raise BadYield(f"yielded a {kind.__name__}, which is no event")
-        if self._is_late(out):
-            raise UndeclaredHold(f"put out {kind.__name__} late; it declares hold = {self._bound.policy.hold!r}")
-        if kind is Thinking and out.edited and out.signed:  # type: ignore[union-attr]
-            raise SignedThinking("edited signed thinking; pass it or drop the whole part")
+            raise YieldAfterEnd(f"yielded {type(out).__name__} after End")
+        self._watch.check(out, self._event, self._before, self._clock())
 
-    def _is_late(self, out: Event) -> bool:
-        """True if the policy kept this event longer than it declares; a part is over with the event behind it."""
-        event, before, hold = self._event, self._before, self._bound.policy.hold
-        if hold == "turn" or out.src is None or event is None or out.src is event.src:
-            return False
-        if hold == "none":
-            return True
-        return not (type(event) is End or out.part == event.part or (before is not None and out.part == before.part))
+    def _clock(self) -> int:
+        """The time that the policy has got to: of the event in hand, or of the last effect."""
+        return max(self._shared.now, self._shared.clock, self._ctx.reached)
+
+    def _reach(self, time: int) -> None:
+        """An effect was recorded at this time: all that the policy puts out from here on comes later."""
+        ctx, shared = self._ctx, self._shared
+        if self._event is not None:
+            self._ran.held(time - max(shared.now, shared.clock))
+        if time > ctx.reached:
+            if not ctx.reached:
+                down = self._down
+                self._down = lambda item: self._hand_on(down, item)
+            ctx.reached = time
+
+    def _hand_on(self, down: Down, item: Item) -> None:
+        shared, before = self._shared, self._shared.clock
+        shared.clock = max(before, self._ctx.reached)
+        down(item)
+        shared.clock = before
 
     def _close_input(self, end: End) -> None:
         self._given, self._closing, self._slow, self._event = end, True, True, end
@@ -244,6 +249,8 @@ class Driver:
     def _finish(self, end: End) -> None:
         """Put out the end. Where the provider has more to say, the rest of it is not for this call."""
         given, self._generator = self._given, None
+        self._ran.done.add("response")
+        self._ran.held(self._watch.kept_us)
         if given is not None:
             self._down(given if given.reason in _BROKEN else end)
             self._sees = frozenset()
@@ -261,9 +268,10 @@ class Driver:
         failure.went = went
         self._down(failure)
         self.close()
-        if self._held is not None and went == "open":
+        self._ran.failed = True
+        if went == "open":
             self._sees = frozenset()
-            for event in self._held.events():
+            for event in self._watch.left():
                 self._down(event)
             if self._given is not None:
                 self._down(self._given)
@@ -277,6 +285,8 @@ class Driver:
         self._down = _drop
 
     def _note(self, event: LogEvent) -> None:
+        if isinstance(event, VerdictReached) and event.policy == self._bound.name:
+            self._ran.decided(event.kind)
         self._down(event)
 
     def _verdict(self, stop: Stop) -> VerdictReached:

@@ -11,13 +11,38 @@ import types
 from collections.abc import Awaitable, Generator, Iterable, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from luthien_stream.core.program import Want
+from luthien_stream.events.answer import Event
 from luthien_stream.policy.errors import EffectFailed, ForeignAwait, TooManyEffects
+from luthien_stream.policy.facts import DONE, Draw
 
 AT_ONCE = 64
 """How many a policy may wait for at the same time."""
-Token = Want | tuple[Want, ...]
+
+
+class Pull(Struct, frozen=True):
+    """The next event of an answer that the policy has asked for."""
+
+    draw: Draw
+
+
+Wait = Want | Pull
+Token = Wait | tuple[Wait, ...]
 """What a policy waits for: one result, or several at once."""
+WAITS = frozenset({Want, Pull, tuple})
+
+
+@types.coroutine
+def next_of(draw: Draw) -> Generator[Pull, Any, Event]:
+    """Wait for the next event of an answer. Raises `EffectFailed` where there is none to come."""
+    got = yield Pull(draw)
+    if got is DONE:
+        raise StopAsyncIteration
+    if isinstance(got, EffectFailed):
+        raise EffectFailed(str(got), **got.facts)
+    return got  # type: ignore[no-any-return]
 
 
 @types.coroutine
@@ -34,9 +59,9 @@ async def perform(want: Want) -> Any:
     return value
 
 
-def failed(kind: str, error: str, message: str = "") -> EffectFailed:
+def failed(kind: str, error: str, message: str = "", **facts: Any) -> EffectFailed:
     """Return what is raised for an effect that failed; `error` is one word, `message` says more."""
-    return EffectFailed(f"{kind} failed: {error} {message}".rstrip(), error=error)
+    return EffectFailed(f"{kind} failed: {error} {message}".rstrip(), error=error, **facts)
 
 
 def is_failure(value: Any) -> bool:
@@ -45,7 +70,7 @@ def is_failure(value: Any) -> bool:
 
 
 @types.coroutine
-def together(awaitables: Iterable[Awaitable[Any]]) -> Generator[tuple[Want, ...], Sequence[Any], list[Any]]:
+def together(awaitables: Iterable[Awaitable[Any]]) -> Generator[tuple[Wait, ...], Sequence[Any], list[Any]]:
     """Run them side by side; return their results in order. Raises what the first of a round raises."""
     runs: dict[int, Generator[Any, Any, Any]] = {i: one.__await__() for i, one in enumerate(awaitables)}
     results: list[Any] = [None] * len(runs)
@@ -71,13 +96,13 @@ def together(awaitables: Iterable[Awaitable[Any]]) -> Generator[tuple[Want, ...]
 
 def _checked(token: Any) -> Token:
     for one in token if isinstance(token, tuple) else (token,):
-        if type(one) is not Want:
+        if type(one) is not Want and type(one) is not Pull:
             raise ForeignAwait(f"gathered what awaits {type(one).__name__}; only what `ctx` gives may be gathered")
     return token  # type: ignore[no-any-return]
 
 
-def _joined(tokens: Iterable[Token]) -> tuple[Want, ...]:
-    return tuple(want for token in tokens for want in (token if isinstance(token, tuple) else (token,)))
+def _joined(tokens: Iterable[Token]) -> tuple[Wait, ...]:
+    return tuple(wait for token in tokens for wait in (token if isinstance(token, tuple) else (token,)))
 
 
 def _shared_out(tokens: dict[int, Token], values: Sequence[Any]) -> dict[int, Any]:

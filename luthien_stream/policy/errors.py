@@ -45,5 +45,13 @@ class TooManyEffects(PolicyError):
     """A policy asks for too much from outside: at most 64 effects at once, and 1,000 in one phase of a call."""
 
 
+class JudgeFailed(EffectFailed):
+    """A judge gave no opinion; `why` says how: `timeout`, `garbage`, `refusal`, `provider_error`, ..."""
+
+    def __init__(self, message: str, *, why: str) -> None:
+        self.why = why
+        super().__init__(message, error=why)
+
+
 class MissingEffect(PolicyError):
     """A run needs the recorded result of an effect, and the record has none."""

@@ -30,6 +30,8 @@ class ToolGate(Policy):
 
     hold: ClassVar[Holds] = "turn"
     tools: ClassVar[tuple[str, ...]] = ("*",)
+    most: ClassVar[int] = 1000
+    """Calls of one turn that are checked: no agent makes so many, and a turn with more is stopped."""
 
     async def check(self, call: ToolCall, ctx: Context) -> Verdict:
         """Decide on one call. Returning or raising `Stop` ends the turn before any of its calls."""
@@ -47,6 +49,8 @@ class ToolGate(Policy):
                 yield event
         shown: dict[str, None] = {}
         checked = [event for event in held if isinstance(event, ToolCall) and self._is_mine(event, ctx)]
+        if len(checked) > self.most:
+            raise Stop(reason=f"{len(checked)} tool calls in one turn, more than {self.most}")
         verdicts: list[Verdict] = []
         for at in range(0, len(checked), AT_ONCE):
             verdicts += await ctx.gather(*(self._verdict(call, ctx) for call in checked[at : at + AT_ONCE]))

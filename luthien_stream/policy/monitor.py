@@ -39,9 +39,13 @@ class Monitor(Policy):
         """
         raise NotImplementedError
 
+    def is_scored(self, turn: Turn) -> bool:
+        """False for a turn that there is nothing to say about."""
+        return True
+
     async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
         """Pass everything as it comes; then score it."""
-        came: list[Event] = []
+        came: list[Text | ToolCall] = []
         size = 0
         async for event in events:
             if isinstance(event, Text | ToolCall):
@@ -57,14 +61,11 @@ class Monitor(Policy):
                 about = turn.tool_calls[0].id if self.every == "tool_call" else ""
                 ctx.verdict("score", scored[1], score=scored[0], about=about)
 
-    def _turns(self, came: Sequence[Event], ctx: Context) -> Iterator[Turn]:
+    def _turns(self, came: Sequence[Text | ToolCall], ctx: Context) -> Iterator[Turn]:
         asked = ctx.turns[-1] if ctx.turns else Turn()
-        turn = asked.answered(came)
-        if self.every == "turn":
-            yield turn
-            return
-        for call in turn.tool_calls:
-            yield msgspec.structs.replace(turn, tool_calls=(call,))
+        turn = asked.answered([e for e in came if isinstance(e, Text) or ctx.concerns(e.name)])
+        single = [msgspec.structs.replace(turn, tool_calls=(call,)) for call in turn.tool_calls]
+        yield from filter(self.is_scored, [turn] if self.every == "turn" else single)
 
     async def _scored(self, turn: Turn, ctx: Context) -> tuple[float | None, str]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import Literal
@@ -16,6 +16,7 @@ from luthien_stream.core.lens import Request
 from luthien_stream.events.answer import Kinds
 from luthien_stream.events.log import Phase
 from luthien_stream.policy.api import Policy
+from luthien_stream.policy.folding import Fold
 from luthien_stream.policy.matching import Facts, takes_part
 
 
@@ -107,6 +108,12 @@ class Pipeline(Struct, frozen=True, dict=True):
     def asks_models(self) -> bool:
         """True if a policy asks a judge or draws samples."""
         return any(bound.policy.needs & {"judge", "sample"} for bound in self.policies)
+
+    @property
+    def folds(self) -> Mapping[int, tuple[str, Fold]]:
+        """What policies keep over the calls of a session: name and fold, by the policy's index."""
+        folds = {index: (bound.name, bound.policy.fold) for index, bound in enumerate(self.policies) if not bound.idle}
+        return {index: (name, fold) for index, (name, fold) in folds.items() if fold is not None}
 
     @property
     def needs_history(self) -> bool:

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from luthien_stream.core.lens import Lens, Request
-from luthien_stream.core.program import Folded, Want
+from luthien_stream.core.program import SAMPLE, Folded, Want
 from luthien_stream.errors import ClientError, PolicyError
 from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
     ChunkReleased,
+    PolicyRan,
     RequestReceived,
     RequestReleased,
     ResponseAborted,
@@ -24,22 +25,30 @@ from luthien_stream.events.log import (
     ResponseStarted,
     Terminal,
 )
+from luthien_stream.policy.draws import Draws
 from luthien_stream.policy.facts import CallFacts, Place, Shared
+from luthien_stream.policy.folding import Sessions
 from luthien_stream.policy.passing import PassRun
 from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.preflight import is_preflight
 from luthien_stream.policy.request import RequestRun
 from luthien_stream.policy.response import ResponseRun, final
+from luthien_stream.policy.tally import Tally
+from luthien_stream.policy.waiting import Waiting
 
 
 class PolicyProgram:
     """Implements `core.program.Program`."""
 
     __slots__ = (
+        "_before",
         "_call",
         "_decided",
+        "_draws",
         "_inputs",
         "_lens",
         "_lenses",
+        "_opening",
         "_out",
         "_phases",
         "_pipeline",
@@ -59,6 +68,12 @@ class PolicyProgram:
         self._call = CallFacts()
         self._shared = Shared()
         self._lens: Lens | None = None
+        self._draws: Draws | None = None
+        """The answers that policies have asked for."""
+        self._opening: tuple[Request, Waiting] | None = None
+        """The request, while what is kept of its session has not been read."""
+        self._before: tuple[PolicyRan, ...] = ()
+        """What the stages before this one say of theirs."""
         self._request: RequestRun | None = None
         """The request phase, while it lasts."""
         self._response: ResponseRun | PassRun | None = None
@@ -69,7 +84,11 @@ class PolicyProgram:
 
     def feed(self, event: AnyEvent, source: str = "") -> None:
         """Take the next accepted input."""
-        self._inputs.append(event)
+        if not source:
+            self._inputs.append(event)
+        elif self._draws is not None:
+            self._draws.feed(source.removeprefix(SAMPLE), event)
+            self._decided = True
 
     def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
         """Take the recorded result of an effect."""
@@ -82,18 +101,24 @@ class PolicyProgram:
         if self._decided:
             self._decided = False
             self._go_on()
-        while self._inputs and not self.over and self._request is None:
+        while self._inputs and not self.over and self._request is None and self._opening is None:
             self._take(self._inputs.popleft())
         return self._outputs()
 
     def wants(self) -> Sequence[Want]:
         """The effects it waits for now."""
+        if self._opening is not None:
+            return self._opening[1].wants()
         run = self._request or self._response
-        return () if self.over or run is None else run.wants()
+        if self.over or run is None or self._draws is None:
+            return ()
+        return [*run.wants(), *self._draws.wants()]
 
     def folds(self) -> Sequence[Folded]:
-        """What it adds to its session, once it is over."""
-        return ()
+        """What it adds to its session, once it is over. A preflight adds nothing."""
+        shared = self._shared
+        found = shared.sessions.folded() if shared.sessions is not None else ()
+        return () if found and shared.request is not None and is_preflight(shared.request) else found
 
     def cut(self, reason: str, message: str) -> Sequence[AnyEvent]:
         """End the call now: what policies hold does not leave, and no good end is made up."""
@@ -104,11 +129,14 @@ class PolicyProgram:
     def _outputs(self) -> Sequence[AnyEvent]:
         out = self._out[:]
         self._out.clear()
+        if self.over and out and isinstance(out[-1], Terminal) and self._shared.tally is not None:
+            out[-1].policies = (*self._before, *self._shared.tally.finished())
         return out
 
     def _take(self, event: AnyEvent) -> None:
         """Do what the event asks for."""
         response = self._response
+        self._before = getattr(event, "policies", ())
         if response is not None:
             if type(event) is ChunkReceived:
                 response.chunk(event)
@@ -129,7 +157,9 @@ class PolicyProgram:
 
     def _go_on(self) -> None:
         """An effect has its result."""
-        if self._request is not None:
+        if self._opening is not None:
+            self._start(*self._opening)
+        elif self._request is not None:
             self._request.advance()
             self._release()
         elif self._response is not None and not self.over:
@@ -158,6 +188,23 @@ class PolicyProgram:
         if objection is not None:
             self._fail("bad_request", objection)
             return
+        shared = self._shared
+        self._draws = shared.draws = Draws(self._pipeline, self._lenses, self._call, shared)
+        shared.tally = Tally(self._pipeline)
+        shared.sessions = Sessions(self._call.session, self._pipeline.folds, shared.results)
+        want = shared.sessions.want()
+        self._start(request, Waiting(want or (), shared))
+
+    def _start(self, request: Request, session: Waiting) -> None:
+        """Run the request phase, once it is known what is kept of the session."""
+        if not session.ready():
+            self._opening = (request, session)
+            return
+        self._opening = None
+        if session.wrong is not None:
+            self._fail("nondeterminism", str(session.wrong))
+            return
+        self._shared.clock = max(self._shared.now, session.time)
         self._request = RequestRun(self._pipeline, self._call, self._shared, request, self._out)
         self._request.advance()
         self._release()
@@ -171,6 +218,7 @@ class PolicyProgram:
         if run.failed is not None:
             self._end(run.failed)
         elif run.refused is not None:
+            self._shared.tally.refused = True  # type: ignore[union-attr]
             self._answer_refusal(run.request, run.refused.shown)
         else:
             request = self._shared.request = run.request
@@ -219,5 +267,7 @@ class PolicyProgram:
         for run in (self._request, self._response):
             if run is not None:
                 run.close()
-        self._request = self._response = None
+        if self._draws is not None:
+            self._draws.close()
+        self._request = self._response = self._opening = None
         self.over = True

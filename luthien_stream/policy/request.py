@@ -8,11 +8,13 @@ from typing import Any
 from luthien_stream.core.lens import Request
 from luthien_stream.core.program import Want
 from luthien_stream.errors import Nondeterminism
-from luthien_stream.events.log import AnyEvent, PolicyFailed, RequestRefused, ResponseFailed, VerdictReached
+from luthien_stream.events.log import AnyEvent, Known, PolicyFailed, RequestRefused, ResponseFailed, VerdictReached
 from luthien_stream.policy.api import Refuse
 from luthien_stream.policy.context import CallFacts, Context, Identity, Shared
+from luthien_stream.policy.effects import WAITS
 from luthien_stream.policy.errors import ForeignAwait, NotAGenerator
 from luthien_stream.policy.pipeline import Bound, Pipeline
+from luthien_stream.policy.tally import Ran
 from luthien_stream.policy.trace import describe, place
 from luthien_stream.policy.waiting import Waiting
 
@@ -20,7 +22,7 @@ from luthien_stream.policy.waiting import Waiting
 class RequestRun:
     """See the module. `advance` until `done`; then `refused`, `failed`, or `request` is for the provider."""
 
-    __slots__ = ("_call", "_ctx", "_out", "_running", "_shared", "_todo", "_waiting", "failed", "refused", "request")
+    __slots__ = ("_begun", "_call", "_out", "_running", "_shared", "_todo", "_waiting", "failed", "refused", "request")
 
     def __init__(
         self, pipeline: Pipeline, call: CallFacts, shared: Shared, request: Request, out: list[AnyEvent]
@@ -29,8 +31,9 @@ class RequestRun:
         self._call, self._shared = call, shared
         self._todo = [(i, bound) for i, bound in enumerate(pipeline.policies) if "request" in bound.phases]
         self._running: Coroutine[Any, Any, Any] | None = None
-        self._ctx: Context | None = None
         self._waiting: Waiting | None = None
+        self._begun = 0
+        """When the policy in hand was started, on the log's clock."""
         self.request = request
         self._out = out
         self.refused: RequestRefused | None = None
@@ -54,10 +57,10 @@ class RequestRun:
                 if not waiting.ready():
                     return
                 self._waiting, value = None, waiting.value
-                if self._ctx is not None:
-                    self._ctx.reached = max(self._ctx.reached, waiting.time)
+                self._shared.clock = max(self._shared.clock, waiting.time)
+                self._ran(index).held(self._shared.clock - self._begun)
             if waiting is not None and waiting.wrong is not None:
-                self._fail(bound, waiting.wrong)
+                self._fail(index, bound, waiting.wrong)
             elif not self._step(index, bound, value):
                 continue
             self._running = None
@@ -74,11 +77,22 @@ class RequestRun:
         except BaseException:  # noqa: BLE001, S110 - it is over
             pass
 
+    def _ran(self, index: int) -> Ran:
+        return Ran() if self._shared.tally is None else self._shared.tally.of(index)
+
     def _start(self, index: int, bound: Bound) -> Any:
         me = Identity(bound.name, bound.version, index, "request", bound.timeout_s, bound.match.tool)
         self._shared.request = self.request
-        self._ctx = Context(self._call, me, self._shared, self._out.append)
-        return bound.policy.request(self.request, self._ctx)
+        ran = self._ran(index)
+
+        def note(event: Known) -> None:
+            if isinstance(event, VerdictReached) and event.policy == bound.name:
+                ran.decided(event.kind)
+            self._out.append(event)
+
+        self._begun = max(self._shared.now, self._shared.clock)
+        context = Context(self._call, me, self._shared, note)
+        return bound.policy.request(self.request, context)
 
     def _step(self, index: int, bound: Bound, value: Any) -> bool:
         """Send `value` into the policy in hand; return True if the policy is done."""
@@ -89,29 +103,33 @@ class RequestRun:
         except StopIteration as returned:
             return self._take(index, bound, returned.value)
         except Refuse as refuse:
-            self._refuse(bound, refuse)
+            self._refuse(index, bound, refuse)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the policy's own code, `SystemExit` included
-            self._fail(bound, error)
+            self._fail(index, bound, error)
         else:
-            if type(token) is Want or type(token) is tuple:
-                self._waiting = Waiting(token, self._shared)
+            if type(token) in WAITS:
+                self._waiting = Waiting(token, self._shared, max(self._shared.now, self._shared.clock))
                 return False
             what = type(token).__name__
-            self._fail(bound, ForeignAwait(f"awaited {what}; a policy may await `ctx` only"))
+            self._fail(index, bound, ForeignAwait(f"awaited {what}; a policy may await `ctx` only"))
         return True
 
     def _take(self, index: int, bound: Bound, request: Any) -> bool:
+        self._ran(index).done.add("request")
         if hasattr(request, "body") and hasattr(request, "parts"):
             if request is not self.request:
                 self._shared.given[index] = self.request
             self.request = request
         else:
-            self._fail(bound, NotAGenerator(f"request returned a {type(request).__name__}; return the request"))
+            self._fail(index, bound, NotAGenerator(f"request returned a {type(request).__name__}; return the request"))
         return True
 
-    def _refuse(self, bound: Bound, refuse: Refuse) -> None:
+    def _refuse(self, index: int, bound: Bound, refuse: Refuse) -> None:
+        ran = self._ran(index)
+        ran.done.add("request")
+        ran.decided("deny")
         self.refused = RequestRefused(call=self._call.id, policy=bound.name, reason=refuse.reason, shown=refuse.shown)
         verdict = VerdictReached(
             call=self._call.id, policy=bound.name, kind="deny", version=bound.version, phase="request"
@@ -119,7 +137,8 @@ class RequestRun:
         verdict.reason, verdict.shown = refuse.reason, refuse.shown
         self._out += self.refused, verdict
 
-    def _fail(self, bound: Bound, error: BaseException) -> None:
+    def _fail(self, index: int, bound: Bound, error: BaseException) -> None:
+        self._ran(index).failed = True
         message = describe(error, place(error, self._running, type(bound.policy)))
         failure = PolicyFailed(call=self._call.id, policy=bound.name, error=type(error).__name__, phase="request")
         went = "closed" if isinstance(error, Nondeterminism) else bound.on_error

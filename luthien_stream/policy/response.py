@@ -107,7 +107,7 @@ class ResponseRun:
         if self._n >= 0:
             self._ordinals.keep(self._raw, (self._n, self._kind))
         self._raw, self._n, self._kind = event.frame, event.n, event.kind
-        self._shared.now = event.time
+        self._shared.now = self._shared.clock = event.time
         if event.kind == "rest":
             self._rest = event.frame
             return
@@ -139,7 +139,7 @@ class ResponseRun:
             return
         self._deaf = True
         if terminal.time:
-            self._shared.now = terminal.time
+            self._shared.now = self._shared.clock = terminal.time
         try:
             items = self._decoder.close(self._rest)
         except UpstreamError as error:
@@ -202,6 +202,7 @@ class ResponseRun:
             if kind in ALL:
                 if kind is End:
                     self._end = item  # type: ignore[assignment]
+                    self._bill(item)  # type: ignore[arg-type]
                 self._framer.write(item)  # type: ignore[arg-type]
             elif kind is bytes:
                 self._framer.mute(item)  # type: ignore[arg-type]
@@ -214,6 +215,11 @@ class ResponseRun:
                 self._out.append(item)  # type: ignore[arg-type]
         except PolicyError as error:
             self._lose(error)
+
+    def _bill(self, end: End) -> None:
+        """Token counts are those of the answer that is delivered, not what an author says."""
+        if any(end.usage is usage for usage in self._shared.bills):
+            self._decoder.switch(end.usage or None)
 
     def _finish(self, terminal: Terminal) -> None:
         """Close the lane. An answer that was cut or is an error has no good end, whatever policies made of it."""
@@ -280,7 +286,7 @@ def final(terminal: Terminal) -> Terminal:
         case ResponseCompleted():
             return ResponseCompleted(call=terminal.call, lane="final")
         case ResponseAborted():
-            return ResponseAborted(call=terminal.call, lane="final", reason=terminal.reason)
+            return ResponseAborted(call=terminal.call, lane="final", reason=terminal.reason, by=terminal.by)
         case ResponseFailed():
             made = ResponseFailed(call=terminal.call, lane="final", error=terminal.error, status=terminal.status)
             made.message = terminal.message

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from luthien_stream.events.answer import ToolCall
+from luthien_stream.events.answer import Text, ToolCall
 from luthien_stream.policy.turns import Turn
 
 LONGEST = 120_000
@@ -20,13 +20,13 @@ LINE = 20_000
 """Characters of one text in it."""
 
 
-def subject(turns: Sequence[Turn], judged: Sequence[ToolCall] = ()) -> str:
-    """Return what was asked and called so far, and behind it the calls to judge.
+def subject(turns: Sequence[Turn], judged: Sequence[ToolCall | Text] = ()) -> str:
+    """Return what was asked and called so far, and behind it the calls, or texts, to judge.
 
-    Of a history that is too long, the first line (the task) and the newest are kept. Judged calls are never cut away:
-    raises `ValueError` where they alone are too long.
+    Of a history that is too long, the first line (the task) and the newest are kept. What is judged is never cut away:
+    raises `ValueError` where it alone is too long.
     """
-    last = [_line("judged", _called(call, cut=False)) for call in judged]
+    last = [_line("judged", one.text if isinstance(one, Text) else _called(one, cut=False)) for one in judged]
     room = LONGEST - sum(map(len, last))
     if room < 0:
         raise ValueError(f"the calls to judge have more than {LONGEST} characters")

@@ -17,12 +17,14 @@ Piece = Text | Thinking
 class Tail:
     """See the module. Whole events leave; one that is cut by an undecided character waits."""
 
-    __slots__ = ("_edits", "_pieces", "_text")
+    __slots__ = ("_edits", "_pieces", "_text", "made")
 
     def __init__(self, edits: Edits) -> None:
         self._edits = edits
         self._pieces: list[Piece] = []
         self._text = ""
+        self.made = 0
+        """Edits of what has left."""
 
     def take(self, piece: Piece) -> Sequence[Piece]:
         """Take the next piece; return what may leave. Raises `HoldTooLarge`."""
@@ -59,6 +61,7 @@ class Tail:
                 break
             if not any(start < at < end for start, end, _ in edits):
                 cut, count = at, number
+        self.made += sum(start < cut for start, _, _ in edits)
         at = 0
         for piece in self._pieces[:count]:
             changed = piece.with_text(rewrite(piece.text, at, edits))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar, Literal
 
+import msgspec
+
 from luthien_stream.events.answer import ALL, End, Event, Kinds, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.policy.api import Hold, Policy
 from luthien_stream.policy.context import Context
@@ -38,7 +40,7 @@ class TextPolicy(Policy):
         raise NotImplementedError
 
     async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
-        """Release text as soon as it is decided."""
+        """Release text as soon as it is decided; record at the end how many edits were made."""
         tail = Tail(self.edits)
         async for event in events:
             if isinstance(event, Text) or (isinstance(event, Thinking) and self._maps(event)):
@@ -47,28 +49,42 @@ class TextPolicy(Policy):
                 continue
             for piece in tail.flush():
                 yield piece
-            kept = self._other(event)
+            kept = self._other(event, tail)
             if kept is not None:
                 yield kept
         for piece in tail.flush():
             yield piece
+        if tail.made:
+            ctx.verdict("rewrite", f"{tail.made} edits")
 
     def _maps(self, event: Thinking) -> bool:
         return self.others == "map" and not event.signed
 
-    def _other(self, event: Event) -> Event | None:
+    def _other(self, event: Event, tail: Tail) -> Event | None:
         if self.others == "pass" or isinstance(event, PartEnd | End):
             return event
         if self.others == "map" and isinstance(event, ToolCall):
-            return event.with_args(self._mapped(event.args))
+            return self._call(event, tail)
         return None
 
-    def _mapped(self, value: Any) -> Any:
-        """Edit every string in `value`."""
+    def _call(self, call: ToolCall, tail: Tail) -> ToolCall:
+        """Edit every string in a call's arguments; what is no JSON is edited as it is."""
+        try:
+            args = call.args if call.kind != "custom" else None
+        except msgspec.DecodeError:
+            args = None
+        if args is None:
+            return call.with_args(self._mapped(call.arguments, tail))
+        changed = self._mapped(args, tail)
+        return call if changed == args else call.with_args(msgspec.json.encode(changed).decode())
+
+    def _mapped(self, value: Any, tail: Tail) -> Any:
         if isinstance(value, str):
-            return rewrite(value, 0, self.edits(value, True)[1])
+            edits = self.edits(value, True)[1]
+            tail.made += len(edits)
+            return rewrite(value, 0, edits)
         if isinstance(value, list):
-            return [self._mapped(one) for one in value]
+            return [self._mapped(one, tail) for one in value]
         if isinstance(value, dict):
-            return {self._mapped(key): self._mapped(one) for key, one in value.items()}
+            return {self._mapped(key, tail): self._mapped(one, tail) for key, one in value.items()}
         return value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from luthien_stream.policy.api import Stop
 from luthien_stream.policy.asking import ASK_S
+from luthien_stream.policy.score import Score as Score
 
 BLOCKED = "A policy blocked this tool call."
 
@@ -45,13 +46,6 @@ class Hold(Struct, frozen=True):
     def limit_s(self) -> float:
         """How long the person has, seconds."""
         return ASK_S if self.timeout_s is None else self.timeout_s
-
-
-class Score(Struct, frozen=True, forbid_unknown_fields=True):
-    """How suspicious something is, 0 to 1. As a verdict it is recorded, and the call is let through."""
-
-    score: Annotated[float, Meta(ge=0, le=1)]
-    reason: str = ""
 
 
 Verdict = Allow | Rewrite | Deny | Hold | Score | Stop

@@ -4,13 +4,13 @@
 - It is the same streamed and unstreamed.
 - Run twice over the same log it puts out the same bytes.
 - Killed after any event and run again it goes on where it was: what was put out is the beginning of what is.
-- How long effects take changes nothing.
+- How long effects take changes nothing, and neither does how far an answer that it asked for has come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,8 @@ from luthien_stream.events.pack import encode_event
 from luthien_stream.formats import LENSES
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.pipeline import Pipeline
-from luthien_stream.testing.rig import Effects, call_log, drive, frames, perform, program
+from luthien_stream.testing.halves import check_half
+from luthien_stream.testing.rig import Effects, Samples, call_log, drive, frames, perform, program
 from luthien_stream.upstream.render import BODIES, STREAMS
 from luthien_stream.upstream.script import Answer, Call, Piece, Say, Think, fragments, words
 
@@ -41,44 +42,56 @@ CORPUS: tuple[Answer, ...] = (
 Cut = Callable[[str], tuple[str, ...]]
 
 
+class World(NamedTuple):
+    """What answers effects."""
+
+    effects: Effects | None
+    samples: Samples | None
+
+
 def laws(
     policies: Policy | Pipeline | Iterable[Policy],
     corpus: Iterable[Answer] | None = None,
     effects: Effects | None = None,
+    samples: Samples | None = None,
 ) -> None:
     """Check the laws for every answer of `corpus` in every format. Raises `AssertionError` that names the law.
 
-    `effects` makes the result of an effect; it must be a function of the effect's key and arguments.
+    `effects` makes the result of an effect; it must be a function of the effect's key and arguments. `samples` makes
+    what comes of `ctx.sample` and `ctx.judge`, a function of what was asked: see `reply` in the rig.
     """
     pipeline = policies if isinstance(policies, Pipeline) else Pipeline.of(policies)
     for number, answer in enumerate(CORPUS if corpus is None else corpus):
         for form in LENSES:
             where = f"answer {number} in {form}"
-            _check_cuts(pipeline, answer, form, effects, where)
+            world = World(effects, samples)
+            _check_cuts(pipeline, answer, form, world, where)
             log = call_log(form, STREAMS[form](answer, True))
-            _check_runs(pipeline, log, effects, where)
+            _check_runs(pipeline, log, world, where)
 
 
-def _check_cuts(pipeline: Pipeline, answer: Answer, form: str, effects: Effects | None, where: str) -> None:
+def _check_cuts(pipeline: Pipeline, answer: Answer, form: str, world: World, where: str) -> None:
     log = call_log(form, [BODIES[form](answer)], streamed=False)
-    whole = _meaning(form, drive(program(pipeline), log, effects), streamed=False)
+    whole = _meaning(form, drive(program(pipeline), log, *world), streamed=False)
     for name, cut in _CUTS.items():
         log = call_log(form, STREAMS[form](_cut(answer, cut), True))
-        found = _meaning(form, drive(program(pipeline), log, effects), streamed=True)
+        found = _meaning(form, drive(program(pipeline), log, *world), streamed=True)
         assert found == whole, f"{where}: streamed {name} it means\n{found}\nunstreamed\n{whole}"
 
 
-def _check_runs(pipeline: Pipeline, log: Sequence[AnyEvent], effects: Effects | None, where: str) -> None:
-    first = _bytes(drive(program(pipeline), log, effects))
-    assert _bytes(drive(program(pipeline), log, effects)) == first, f"{where}: run twice it differs"
+def _check_runs(pipeline: Pipeline, log: Sequence[AnyEvent], world: World, where: str) -> None:
+    first = _bytes(drive(program(pipeline), log, *world))
+    assert _bytes(drive(program(pipeline), log, *world)) == first, f"{where}: run twice it differs"
     late = program(pipeline)
     for event in log:
         late.feed(event)
-    outputs = [*late.advance(), *perform(late, effects)]
+    outputs = perform(late, *world, [*late.advance()])
     assert _bytes(outputs) == first, f"{where}: with effects that come late it differs"
     for killed in range(len(log)):
-        before = _bytes(drive(program(pipeline), log[:killed], effects))
+        before = _bytes(drive(program(pipeline), log[:killed], *world))
         assert before == first[: len(before)], f"{where}: killed after event {killed} it had put out something else"
+    if world.samples is not None:
+        check_half(pipeline, log, world.effects, world.samples, lambda lane: _bytes(lane) == first, where)
 
 
 def _meaning(form: str, outputs: Sequence[AnyEvent], streamed: bool) -> list[Any]:

@@ -6,21 +6,19 @@ the one that begins first is replaced, and what the others have beyond it goes.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from sys import maxsize
 from typing import Literal, Protocol
 
 from luthien_stream.policy.tail import Edit
-from luthien_stream.text.pattern import compiled, either, literal, readable
+from luthien_stream.text.pattern import compiled, readable
 
 Action = Literal["mask", "stop", "flag"]
 _BLOCK = 4096
 """Characters that are looked at together."""
-_WORD = r"[^\pL\pM\pN_]"
-"""What is no part of a word."""
-_LETTER = "\u02e3"
-"""A letter (a raised x) that stands for any."""
+_LONGEST_WORD = 200
 _SPACELESS = 0x2E80
 """From here on most scripts are written without spaces: their words have no borders."""
 
@@ -34,30 +32,26 @@ class Finds(Protocol):
 
 
 class Words:
-    """Finds words: whatever the case, and not inside other words."""
+    """Finds words: whatever the case, the longest that begins at a place, and not inside other words."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        """Raises `ValueError` where one is empty."""
+        """Raises `ValueError` where one is empty or too long."""
         if not words or not all(words):
             raise ValueError("`words` has an empty word, or none")
-        ordered = sorted(words, key=len, reverse=True)
-        self._pattern = compiled(either(_bordered(word) for word in ordered), any_case=True)
-        self._groups = range(1, len(ordered) + 1)
-        self._begun = {_folded(word)[:size] for word in words for size in range(1, len(word) + 1)}
-        self._longest = len(ordered[0])
+        if any(len(word) > _LONGEST_WORD for word in words):
+            raise ValueError(f"`words` has one of more than {_LONGEST_WORD} characters")
+        folded = {_folded(word) for word in words}
+        self._pattern = re.compile(_expression(folded, first=True), re.IGNORECASE)
+        self._begun = {word[:size] for word in folded for size in range(1, len(word) + 1)}
+        self._longest = max(map(len, folded))
 
     def look(self, text: str, begin: int, closed: bool) -> tuple[int, Sequence[tuple[int, int]]]:
         """Wait only where a word may have begun."""
         safe = len(text) if closed else max(begin, self._undecided(text))
         found: list[tuple[int, int]] = []
-        at = begin
-        while at < safe and (match := self._pattern.search(_from(text, at))) is not None:
-            start, end = next(match.span(group) for group in self._groups if match.start(group) >= 0)
-            offset = max(0, at - 1)
-            if offset + start >= safe:
-                break
-            at = offset + end
-            found.append((offset + start, at))
+        while begin < safe and (match := self._pattern.search(text, begin)) is not None and match.start() < safe:
+            found.append(match.span())
+            begin = match.end()
         return safe, found
 
     def _undecided(self, text: str) -> int:
@@ -73,7 +67,8 @@ class Expression:
 
     def __init__(self, expression: str, longest: int) -> None:
         """Raises `ValueError` for an expression that cannot be taken."""
-        self._pattern, self._longest = compiled(expression), longest
+        self._pattern, self._longest = compiled(expression, groups=False), longest
+        self._window = max(2 * longest, 512)
         if self._pattern.match("") is not None:
             raise ValueError(f"{expression[:80]!r} matches nothing at all, so everywhere")
 
@@ -82,7 +77,13 @@ class Expression:
         safe = len(text) if closed else max(begin, len(text) - self._longest)
         found: list[tuple[int, int]] = []
         at = begin
-        while at < safe and (match := self._pattern.search(text, at)) is not None:
+        while at < safe:
+            end = min(len(text), at + self._window)
+            match = self._pattern.search(text, at, end)
+            known = end if end == len(text) else end - self._longest  # what begins before is in the window whole
+            if match is None or match.start() >= known:
+                at = known
+                continue
             start = match.start()
             if start >= safe:
                 break
@@ -142,13 +143,14 @@ class FilterScan:
             return
         base = self._base
         self._text += readable(text)
+        length = len(self._text)
         for index, rule in enumerate(self._rules):
-            begin = self._next[index] - base
-            safe, found = rule.finds.look(self._text, begin, closed)
-            self._known += [(base + start, index, base + end) for start, end in found]
-            self._next[index] = max(base + safe, *(base + end for _, end in found)) if found else base + safe
-        safe = min((place for place in self._next), default=base + len(self._text))
-        self._decide(base + len(self._text) if closed else min(safe, base + len(self._text)))
+            safe, found = rule.finds.look(self._text, self._next[index] - base, closed)
+            if found:
+                self._known += [(base + start, index, base + end) for start, end in found]
+                safe = max(safe, found[-1][1])
+            self._next[index] = base + safe
+        self._decide(min(base + length, base + length if closed else min(self._next, default=base + length)))
         drop = max(0, self._at - base - 1)
         if drop:
             self._text, self._base = self._text[drop:], base + drop
@@ -176,18 +178,22 @@ class FilterScan:
             self._covered = end
 
 
-def _bordered(word: str) -> str:
-    """The expression for one word, which is its one group."""
-    before = f"(?:^|{_WORD})" if _has_border(word[0]) else ""
-    behind = f"(?:$|{_WORD})" if _has_border(word[-1]) else ""
-    return f"{before}({literal(word)}){behind}"
-
-
-def _from(text: str, at: int) -> str:
-    """What begins at a place, behind a character of the kind that stands before it and that no word has."""
-    if not at:
-        return text
-    return (_LETTER if _has_border(text[at - 1]) else "\n") + text[at:]
+def _expression(words: Iterable[str], *, first: bool = False) -> str:
+    """The expression for what is left of words: one branch for each character, so that many words cost as few."""
+    by_char: dict[str, set[str]] = {}
+    for word in words:
+        by_char.setdefault(word[:1], set()).add(word[1:])
+    branches: list[str] = []
+    for char in sorted(by_char, reverse=True):
+        if not char:
+            continue
+        before = r"(?<!\w)" if first and _has_border(char) else ""
+        behind = _expression(by_char[char]) if by_char[char] != {""} else ""
+        ends = "" in by_char[char]
+        border = r"(?!\w)" if ends and _has_border(char) else ""
+        more = f"(?:{behind}|{border})" if behind and ends else behind or border
+        branches.append(before + re.escape(char) + more)
+    return "(?:" + "|".join(branches) + ")" if len(branches) != 1 else branches[0]
 
 
 def _has_border(char: str) -> bool:

@@ -33,7 +33,8 @@ _SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1980-\u19df\u
 """Letters of scripts without spaces, where words may be parted by what has no width."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _SYMBOLS = "\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
-_EMOJI = re.compile(f"[{_SYMBOLS}\ufe0f\u20e3]")
+_EMOJI = re.compile(f"[{_SYMBOLS}]")
+_EMOJI_ENDS = re.compile(f"[{_SYMBOLS}\ufe0f\u20e3]")
 _STYLED = re.compile(f"[#*0-9{_SYMBOLS}]")
 """What is shown as text or as emoji."""
 _VARIED = re.compile(
@@ -61,7 +62,7 @@ def belongs(char: str, before: str, behind: str, *, first: bool) -> bool:
             return before != "\u00ad" and behind != "\u00ad"
         case "\ufeff":
             return first
-        case "\u200d" if _EMOJI.match(before):
+        case "\u200d" if _EMOJI_ENDS.match(before):
             return _EMOJI.match(behind) is not None
         case "\u200c" | "\u200d":
             return _JOINS.match(before) is not None and not SUSPECT.match(behind)

@@ -88,10 +88,12 @@ _BARE = r"([^\s\"'`,;<>(){}\[\]‹›$%&*\\][^\s\"'`,;<>(){}\[\]‹›\\]{6,254}
 _WORDS = ("password", "passwd", "passphrase", "secret", "key", "token", "_pwd")
 _AWS = r"(?i:aws[^\n]{0,40}?(?:key|pwd|pw|password|pass|token|secret)[^\n]{0,20}?)[=:\"' ]"
 
+_REACH = 128
+
 ASSIGNED = (
-    Rule("assigned-secret", _NAMED + _IS + _BARE, _WORDS, True, digits=True),
-    Rule("assigned-secret", _NAMED + _IS + r"\\?[\"'`]([^\s\"'`‹›]{8,256})[\"'`]", _WORDS, True, digits=True),
-    Rule("aws-secret-key", _AWS + r"([0-9A-Za-z/+]{40})(?:$|[^0-9A-Za-z/+=])", ("aws",), True, digits=True),
+    Rule("assigned-secret", _NAMED + _IS + _BARE, _WORDS, _REACH, digits=True),
+    Rule("assigned-secret", _NAMED + _IS + r"\\?[\"'`]([^\s\"'`‹›]{8,256})[\"'`]", _WORDS, _REACH, digits=True),
+    Rule("aws-secret-key", _AWS + r"([0-9A-Za-z/+]{40})(?:$|[^0-9A-Za-z/+=])", ("aws",), _REACH, digits=True),
     Rule(
         "http-credential",
         r"(?i:bearer|basic)[ \t]{1,4}([A-Za-z0-9_.~+/=-]{16,})",
@@ -99,7 +101,7 @@ ASSIGNED = (
         True,
         digits=True,
     ),
-    Rule("http-credential", r"(?:-u|--user)[ =][\"']?[^\s:\"']{1,64}:([^\s\"'@‹›$]{6,})", ("-u", "--user"), True),
+    Rule("http-credential", r"(?:-u|--user)[ =][\"']?[^\s:\"']{1,64}:([^\s\"'@‹›$]{6,})", ("-u", "--user"), _REACH),
 )
 
 KNOWN: tuple[Rule, ...] = (*TOKENS, *ASSIGNED)

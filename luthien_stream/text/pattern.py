@@ -34,12 +34,12 @@ class Pattern(Protocol):
     def finditer(self, text: str, pos: int | None = None, endpos: int | None = None) -> Iterator[Match]: ...
 
 
-def compiled(expression: str, *, any_case: bool = False) -> Pattern:
-    """Compile an expression in RE2's syntax. Raises `ValueError` that says what is wrong with it."""
+def compiled(expression: str, *, groups: bool = True) -> Pattern:
+    """Compile an expression in RE2's syntax; without its groups it is faster. Raises `ValueError`: what is wrong."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MEMORY
-    options.case_sensitive = not any_case
+    options.never_capture = not groups
     try:
         pattern: Pattern = re2.compile(expression, options)
     except re2.error as error:

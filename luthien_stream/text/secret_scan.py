@@ -1,8 +1,8 @@
 """Secrets in a text that streams by: what is masked is the same however the text is cut.
 
-A text is decided run by run: a run of characters without white space is looked at when it is over, together with the
-512 characters before it. Of one that goes on for longer, 256 characters are decided once 512 are there. So at most 512
-characters are held, but for a private key, which is held to its end because its name depends on all of it.
+A text is decided run by run: a run of characters without white space is looked at when it is over, together with what
+is said before it, up to 512 characters. Of one that goes on for longer, 256 characters are decided once 512 are there.
+So at most 512 characters are held, but for a private key: its name depends on all of it, so it is held to its end.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ LONGEST: Final = 512
 KEY: Final = "private-key"
 """The rule that finds private keys."""
 _STEP: Final = 256
+_MANY: Final = 128
 _REGION: Final = 16_384
-"""Characters that are looked at together while no secret is among them."""
+"""From how many characters on they are looked at together while no secret is among them, and how many at once."""
 _BOUNDARY = re.compile("[\x00-\x20\x7f\x85\xa0\u2000-\u200a\u2028\u2029\u2e80-\U0010ffff]")
 """What ends a run: white space, and scripts that are written without it (East Asian text, emoji)."""
 _LONG = compiled(rf"[\x{{21}}-\x{{7e}}\x{{a1}}-\x{{1fff}}\x{{200b}}-\x{{2027}}\x{{202a}}-\x{{2e7f}}]{{{LONGEST}}}")
@@ -113,11 +114,11 @@ class SecretScan:
     def _skip(self) -> bool:
         """Decide on many runs at once, where none of them can have a secret; False if there is nothing to skip."""
         text, at, finder = self._text, self._at, self._finder
-        idle = not (self._inside or self._open or finder.always or at - self._word <= BEHIND)
-        if not idle or len(text) - at < 2 * LONGEST:
+        idle = not (self._inside or self._open or finder.always or at - self._word <= finder.reach)
+        if not idle or len(text) - at < _MANY:
             return False
         region = text[at : at + _REGION]
-        long = _LONG.search(region)
+        long = _LONG.search(region) if len(region) > LONGEST else None
         places = (finder.first_hint(region), None if long is None else long.start(), len(region))
         first = min(place for place in places if place is not None)
         while first > 0 and not _BOUNDARY.match(region, first - 1):
@@ -145,12 +146,9 @@ class SecretScan:
         text, start, finder = self._text, self._at, self._finder
         begin = max(0, start - BEHIND) if self._inside else start
         near = text[begin:ahead]
-        idle = not self._open and start - self._word > BEHIND and not finder.always
-        if idle and not finder.hints(near):
-            self._at, self._inside = end, inside
-            return
-        if key_block.may_end_header(near):
-            behind = self._behind(start)
+        hinted = finder.hints(near)
+        if hinted and key_block.may_end_header(near):
+            behind = self._behind(start, BEHIND)
             header = key_block.header_end(text[behind:end], start - behind)
             if header is not None:
                 end = ahead = behind + header
@@ -158,11 +156,11 @@ class SecretScan:
                 near = text[begin:end]
         if self._open:
             self._extend(ahead, inside)
-        if finder.word(near):
+        if hinted and finder.word(near):
             self._word = ahead
-        spans = [(begin, span) for span in finder.near_spans(near)]
-        if start - self._word <= BEHIND or finder.always:
-            behind = self._behind(start)
+        spans = [(begin, span) for span in finder.near_spans(near)] if hinted else []
+        if start - self._word <= finder.reach or finder.always:
+            behind = self._behind(start, finder.reach)
             spans += [(behind, span) for span in finder.far_spans(text[behind:ahead])]
         for first, last, rule in sorted(((o + s, o + e, rule) for o, (s, e, rule) in spans), key=_longest_first):
             if first < end and last > max(start, self._covered):
@@ -184,9 +182,9 @@ class SecretScan:
             self._mask(self._covered, end, "", "")
         self._open = inside and end == ahead
 
-    def _behind(self, start: int) -> int:
+    def _behind(self, start: int, reach: int) -> int:
         """Where to begin to look, for what is decided at `start`: with a whole run."""
-        behind = max(0, start - BEHIND)
+        behind = max(0, start - reach)
         found = _BOUNDARY.search(self._text, behind, start) if self._base + behind else None
         return behind if found is None else found.end()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -13,14 +13,15 @@ from luthien_stream.text.pattern import compiled, either, literal, stands_in
 
 
 class Rule(Struct, frozen=True):
-    """One kind of secret. The secret is a group of `pattern`: `group`, or the first, or all of it without one."""
+    """One kind of secret: a group of `pattern`, which is `group`, else the first that is in the match, else all."""
 
     name: str
     pattern: str
     keywords: tuple[str, ...] = ()
     """In small letters; one of them stands near every match. None: the rule is tried everywhere."""
-    spread: bool = False
-    """A match may go over white space: what is said before the secret tells it."""
+    reach: int = 0
+    """Characters before its last word at which a match may begin: what is said before a secret tells it. 0: a match
+    has no white space."""
     group: int = 0
     entropy: float = 0.0
     """Bits per character that a secret has at least."""
@@ -28,21 +29,35 @@ class Rule(Struct, frozen=True):
     """A secret has a digit and a letter: else it is a word, or the name of a variable."""
     unless: tuple[str, ...] = ()
     """Patterns that no secret has a match of."""
+    unless_match: tuple[str, ...] = ()
+    """The same of all that `pattern` matches."""
     stopwords: tuple[str, ...] = ()
     """In small letters; no secret has one of them."""
+
+
+Span = tuple[int, int, str]
+"""A secret in a text: its start, its end, and its rule."""
 
 
 class _Known:
     """A rule, compiled."""
 
-    __slots__ = ("_unless", "group", "pattern", "rule")
+    __slots__ = ("_groups", "_pattern", "_unless", "_unless_match", "rule")
 
     def __init__(self, rule: Rule) -> None:
-        self.rule, self.pattern = rule, compiled(rule.pattern)
-        self.group = rule.group or min(1, self.pattern.groups)
+        self.rule, self._pattern = rule, compiled(rule.pattern)
+        self._groups = (rule.group,) if rule.group else (*range(1, self._pattern.groups + 1), 0)
         self._unless = compiled(either(rule.unless)) if rule.unless else None
+        self._unless_match = compiled(either(rule.unless_match)) if rule.unless_match else None
 
-    def admits(self, secret: str) -> bool:
+    def spans(self, text: str) -> Iterator[Span]:
+        """All secrets of this kind."""
+        for found in self._pattern.finditer(text):
+            start, end = next((span for group in self._groups if (span := found.span(group))[0] >= 0), (-1, -1))
+            if start < end and self._admits(text[start:end], text[found.start() : found.end()]):
+                yield start, end, self.rule.name
+
+    def _admits(self, secret: str, match: str) -> bool:
         """True if what the pattern found is a secret."""
         rule = self.rule
         if rule.digits and not (any(c.isdigit() for c in secret) and any(c.isalpha() for c in secret)):
@@ -51,12 +66,10 @@ class _Known:
             return False
         if self._unless is not None and stands_in(self._unless, secret):
             return False
+        if self._unless_match is not None and stands_in(self._unless_match, match):
+            return False
         lowered = secret.lower()
         return not any(word in lowered for word in rule.stopwords)
-
-
-Span = tuple[int, int, str]
-"""A secret in a text: its start, its end, and its rule."""
 
 
 class Finder:
@@ -64,8 +77,10 @@ class Finder:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         """Raises `ValueError` for a pattern that RE2 does not take."""
-        near = [rule for rule in rules if not rule.spread]
-        far = [rule for rule in rules if rule.spread]
+        near = [rule for rule in rules if not rule.reach]
+        far = [rule for rule in rules if rule.reach]
+        self.reach = max((rule.reach for rule in far), default=0)
+        """How far before a word to look."""
         self.always = any(not rule.keywords for rule in far)
         """Some rule over white space has no keyword."""
         words = f"(?i:{either(map(literal, sorted({word for rule in far for word in rule.keywords})))})"
@@ -104,10 +119,7 @@ def _matches(rules: Sequence[_Known], text: str) -> list[Span]:
         words = known.rule.keywords
         if words and not any(word in lowered for word in words):
             continue
-        for found in known.pattern.finditer(text):
-            start, end = found.span(known.group)
-            if 0 <= start < end and known.admits(text[start:end]):
-                spans.append((start, end, known.rule.name))
+        spans += known.spans(text)
     return spans
 
 

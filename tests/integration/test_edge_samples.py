@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,13 +17,24 @@ from luthien_stream.config.model import Provider
 from luthien_stream.core.partition import partition_of
 from luthien_stream.edge.line import microseconds
 from luthien_stream.events import log, pack
+from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.stages import Stages
 from luthien_stream.testing.provider import FakeProvider
 from tests.integration.edge_rig import KEY, running
-from tests.integration.test_edge_stage import PIPELINE, Hand
+from tests.integration.test_edge_stage import PIPELINE, Hand, PassOn
 from tests.wait import wait_until
 
 SECRETS = re.compile(rb"sk-\w+-canary-\d+")
 GATEWAYS = "sk-gateway-canary-77"
+
+
+class Watches(PassOn):
+    """Asks a judge."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"judge"})
+
+
+SHADOW = Pipeline(Pipeline.of(Watches()).policies, "shadow")
 JUDGE = {"model": "near/text-3", "stream": False, "messages": [{"role": "user", "content": "is it safe?"}]}
 
 
@@ -40,9 +51,10 @@ async def held(model: str = "stall-3", **config: Any) -> AsyncIterator[Hand]:
             "far": Provider(base_url=chat, format="openai_chat", passthrough=True, api_key=GATEWAYS),
             "closed": Provider(base_url=chat, format="openai_chat", passthrough=True),
         }
-        async with running(pipeline=PIPELINE, workers=0, providers=providers, **config) as rig:
+        config.setdefault("stages", Stages((PIPELINE,)))
+        async with running(workers=0, providers=providers, **config) as rig:
             rig.provider = fake
-            await rig.bus.beat("worker", "hand", {"stages": PIPELINE.stage}, ttl_ms=60_000)
+            await rig.bus.beat("worker", "hand", {"stages": f"{PIPELINE.stage},{SHADOW.stage}"}, ttl_ms=60_000)
             await rig.edge.admission.look()
             headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "x-session-id": "run 7"}
             asking = asyncio.create_task(rig.ask(model, headers=headers))
@@ -69,9 +81,9 @@ def judged(hand: Hand, body: dict[str, Any] | None = None, **fields: Any) -> log
     return wanted(hand, why="judge", format="openai_chat", model=body["model"], **fields)
 
 
-async def told(hand: Hand, key: str = "0/response/0") -> list[log.AnyEvent]:
+async def told(hand: Hand, key: str = "0/response/0", stage: str = PIPELINE.stage) -> list[log.AnyEvent]:
     """What the stage was told of a draw, once that has ended."""
-    stream = keys.partition_stream(keys.partition(PIPELINE.stage, partition_of(hand.call)))
+    stream = keys.partition_stream(keys.partition(stage, partition_of(hand.call)))
     found: list[log.AnyEvent] = []
 
     async def over() -> bool:
@@ -193,14 +205,17 @@ async def test_several_draws_of_a_call_come_each_from_its_own_source() -> None:
 
 
 async def test_a_shadow_stage_may_draw_for_a_call_that_has_ended() -> None:
-    """The edge keeps what that takes for a while, where there is such a stage."""
-    async with held() as hand:
-        hand.rig.edge.beside.samples.keeps_ended = True
+    """The edge keeps what that takes for a while, where there is such a stage; said twice, it is drawn once."""
+    async with held(stages=Stages((PIPELINE,), SHADOW)) as hand:
         await hand.put(log.ResponseFailed(call="", lane="final", error="policy_failed"))
         await hand.asking
         await wait_until(lambda: not hand.rig.edge.calls)
-        hand.rig.edge.beside.samples.ask(judged(hand))
-        assert isinstance((await told(hand))[-1], log.ResponseCompleted)
+        event = judged(hand, stage=SHADOW.stage)
+        raw = pack.encode(f"stage:{SHADOW.stage}", [event])
+        for _ in range(2):
+            await hand.rig.bus.append(hand.rig.edge.inbox.stream, raw)
+        assert isinstance((await told(hand, stage=SHADOW.stage))[-1], log.ResponseCompleted)
+        assert len(hand.rig.provider.requests) == 2
 
 
 async def test_a_large_prompt_is_fetched_and_stored_by_its_digest() -> None:

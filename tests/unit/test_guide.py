@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from luthien_stream.cli.main import main
+from luthien_stream.cli.pipeline_check import load_checked
 from luthien_stream.policy import Text, ToolCall, run
 from luthien_stream.policy.catalogue import find
 from luthien_stream.testing.laws import CORPUS, laws
+from luthien_stream.testing.rig import reply
 
 GUIDE = Path(__file__).parents[2] / "docs" / "policies.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -73,9 +75,20 @@ def test_its_tests_pass(project: Path, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in files() if name.startswith("workers/")))
 def test_its_policies_keep_the_laws(project: Path, name: str) -> None:
     """Every one, as an author's test would ask; one that waits for nobody."""
-    config: dict[str, dict[str, Any]] = {"no_names": {"name": "Alice"}, "brief": {"characters": 30}}
+    config: dict[str, dict[str, Any]] = {
+        "no_names": {"name": "Alice"},
+        "brief": {"characters": 30},
+        "second_look": {"model": "m"},
+    }
     stem = Path(name).stem
-    laws(find(stem, project / "workers")(**config.get(stem, {})), CORPUS[1:4])
+    policy = find(stem, project / "workers")(**config.get(stem, {}))
+    laws(policy, CORPUS[1:4], samples=lambda asked: reply(asked, '{"score": 0.9}'))
+
+
+@pytest.mark.parametrize("name", sorted(name for name in files() if name.endswith(".yaml")))
+def test_its_configurations_are_good(project: Path, name: str) -> None:
+    """With the policies they name."""
+    assert load_checked(project / name).pipeline
 
 
 def test_its_commands_do_what_it_says(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -84,12 +97,16 @@ def test_its_commands_do_what_it_says(project: Path, capfd: pytest.CaptureFixtur
     (project / "tests" / "test_no_force_push.py").unlink()
     commands = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
     assert all(command.startswith("luthien-stream policies ") for command in commands)
+    said: dict[str, tuple[list[Any], str]] = {}
     for command in commands:
-        capfd.readouterr()
         assert main(shlex.split(command)[1:]) == 0
-    out, err = capfd.readouterr()
-    assert [json.loads(line)["verdict"] for line in out.splitlines()] == ["deny", "allow", "allow"]
-    assert "recall 50.00% (1 of 2); missed: short" in err
+        out, err = capfd.readouterr()
+        said[command] = [json.loads(line) for line in out.splitlines() if line.startswith("{")], err
+    cases, summary = said["luthien-stream policies try no_force_push cases.jsonl"]
+    assert [case["verdict"] for case in cases] == ["deny", "allow", "allow"]
+    assert "recall 50.00% (1 of 2); missed: short" in summary
+    [session] = said["luthien-stream policies try few_deletions session.jsonl"][0]
+    assert (session["verdict"], session["reason"]) == ("deny", "turn 3: more than 2 deletions")
 
 
 def test_what_it_says_of_text_is_so(project: Path) -> None:

@@ -11,6 +11,7 @@ import { Connection, Lost } from "./resp.mjs";
 
 const BEAT_EVERY_MS = 1000;
 const RENEW_EVERY_MS = 1500;
+const PATIENCE_MS = 30_000;
 
 const { values: flags } = parseArgs({
   options: {
@@ -27,12 +28,24 @@ if (!flags.redis || !flags.stage) {
 
 const worker = `${process.pid}-${hostname()}-${randomBytes(4).toString("hex")}`;
 const owned = new Map();
-let control = await Connection.open(flags.redis);
+let control = await connected();
 let scripts = await bus.Scripts.load(control, flags.scripts);
 let stopping = false;
 
 function say(event, facts = {}) {
   process.stdout.write(`${JSON.stringify({ event, worker, ...facts })}\n`);
+}
+
+/** The first connection; a server that is still starting is waited for. */
+async function connected() {
+  for (let end = Date.now() + PATIENCE_MS; ; ) {
+    try {
+      return await Connection.open(flags.redis);
+    } catch (error) {
+      if (Date.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
 }
 
 /** Take the partition and serve it as long as it is ours. */

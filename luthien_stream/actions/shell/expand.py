@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from luthien_stream.actions.shell import fields as f
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream, Word
-from luthien_stream.actions.shell.state import State
+from luthien_stream.actions.shell.state import State, bounded
 
 _EXPANSION = re.compile(r"\$\{([!#]?)(\w+|[@*#?$!-])(?:\[([^]]*)\])?(.*)\}\Z", re.S)
 PROCESS = "/.process/"
@@ -33,11 +33,11 @@ class Expander:
 
     def fields(self, node: Node) -> list[Word]:
         """The words that a node becomes: none, one or several."""
-        return f.fields(self.piece(node, False))
+        return f.fields(bounded(self.piece(node, False)))
 
     def value(self, node: Node) -> str:
         """One marked text, as an assignment takes it."""
-        return self.piece(node, False).replace(f.SPLIT, " ")
+        return bounded(self.piece(node, False)).replace(f.SPLIT, " ")
 
     def piece(self, node: Node, quoted: bool) -> str:
         """The text of a node, with marks for what is special in it."""
@@ -86,7 +86,7 @@ class Expander:
             out.append(self.piece(child, True))
             at = end
         out.append(f.in_quotes(raw[at : len(raw) - 1].decode("utf-8", "replace")))
-        return "".join(out)
+        return bounded("".join(out))
 
     def _substitution(self, node: Node, quoted: bool) -> str:
         stream = self._run(node)

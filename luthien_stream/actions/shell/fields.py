@@ -1,4 +1,4 @@
-"""Quoting, splitting and braces: from pieces of a word, marked by where they stood, to the fields a program is given."""
+"""Quoting, splitting and braces: from marked pieces of a word to the fields that a program is given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN = str.maketrans({OPEN: "{", COMMA: ",", CLOSE: "}", GLOB: None, MANY: Non
 _GROUP = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*(?:{COMMA}|\\.\\.)[^{OPEN}{CLOSE}]*){CLOSE}")
 _ANSI = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|0?([0-7]{1,3})|c(.)|(.))", re.S)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "", "E": "", "f": "\f", "v": "\v"}
-MOST_FIELDS = 256
+MOST_FIELDS = 128
 """Fields that braces may make of one word."""
 
 
@@ -89,15 +89,22 @@ def plain(marked: str) -> str:
 
 
 def _braces(marked: str) -> list[str]:
-    """Expand `{a,b}`; a range `{1..9}` stands for many."""
-    found = _GROUP.search(marked)
-    if found is None:
-        return [marked]
-    inner = found[1]
-    options = inner.split(COMMA) if COMMA in inner else [inner.split("..")[0] + MANY]
-    made = [marked[: found.start()] + option + marked[found.end() :] for option in options[:MOST_FIELDS]]
-    rest = [_braces(one) for one in made] if len(made) < MOST_FIELDS else [[one] for one in made]
-    return [one for several in rest for one in several][:MOST_FIELDS]
+    """Expand `{a,b}`; a range `{1..9}` stands for many. What is past the bound stays as it is."""
+    made, done = [marked], False
+    while not done and len(made) < MOST_FIELDS:
+        done = True
+        once: list[str] = []
+        for one in made:
+            found = _GROUP.search(one)
+            if found is None:
+                once.append(one)
+                continue
+            done = False
+            inner = found[1]
+            options = inner.split(COMMA) if COMMA in inner else [inner.split("..")[0] + MANY]
+            once += [one[: found.start()] + option + one[found.end() :] for option in options]
+        made = once[: 2 * MOST_FIELDS]
+    return made
 
 
 _ROUGH = re.compile(r"\\((?s:.))|'([^']*)'?|\"((?:\\(?s:.)|[^\"\\])*)\"?|([ \t\n]+)|([^\\'\" \t\n]+)", re.S)

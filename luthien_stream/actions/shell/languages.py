@@ -55,7 +55,10 @@ BACKQUOTES = frozenset({"perl", "ruby", "php"})
 SCREEN = frozenset({"vim", "vi", "nvim", "ex", "view", "ed", "gdb", "lldb"})
 """Those in which a line that begins with `!` is for the shell."""
 
-_STRING = r"""(?:[rbfuRBFU]{0,2})(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`)"""
+_STRING = (
+    r"""(?:[rbfuRBFU]{0,2})(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|"""
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`)"""
+)
 _LITERAL = re.compile(_STRING, re.S)
 _RUN = re.compile(
     r"(?<![\w$])(?:system|os\.execute|popen[23]?|exec(?:Sync|File|FileSync|[lv]p?e?)?|spawn(?:Sync|[lv]p?e?)?|run|call|check_call|check_output|Popen"
@@ -66,7 +69,7 @@ _QX = re.compile(r"(?<![\w$])(?:qx|%x|system\s+q{1,2}|exec\s+q{1,2})\s*([{(\[/|!
 _DELETE = re.compile(
     r"(?<![\w$])(?P<tree>rmtree|rm_rf?|rm_r|remove_tree|remove_dir_all|remove_entry_secure|rmSync|rmdirSync|removeSync|emptyDirSync|rimraf(?:\.sync)?"
     r"|(?:fs|fsp|promises|FileUtils)\.rm(?!_)(?=\s*\()|deltree|RemoveAll|delete_tree)\s*\(?\s*(?=[\[\"'`\w/$@.*(])"
-    r"|(?<![\w$])(?P<one>unlink(?:Sync|_file)?|os\.remove|os\.unlink|os\.removedirs|File\.delete|FileUtils\.rm(?!_)|remove_file|delete_file)\s*\(?\s*(?=[\[\"'`\w/$@.*(]|\Z)"
+    r"|(?<![\w$])(?P<one>unlink(?:Sync|_file)?|os\.remove|os\.unlink|os\.removedirs|File\.delete|FileUtils\.rm(?!_)|remove_file|delete_file)\s*\(?\s*(?=[\[\"'`\w/$@.*(<]|\Z)"
 )
 _PATH_DELETE = re.compile(rf"Path\(\s*({_STRING}|[^()]*)\s*\)\.(?:unlink|rmdir)\(", re.S)
 _EXECUTE = re.compile(
@@ -149,7 +152,7 @@ def read_code(program: str, code: str, depth: int = 0) -> Iterator[Found]:
     if program in BACKQUOTES:
         yield from (ansi(inner) for inner in re.findall(r"`((?:\\.|[^`\\])+)`", code))
     if program in SCREEN:
-        yield from re.findall(r"(?:^|[\n|]|silent|:)\s*!+\s*([^\n]+)", code)
+        yield from re.findall(r"(?:^|[\n|]|silent|:)\s*(?:!+|shell\b)\s*([^\n]+)", code)
     yield from _awk_or_sed(program, code)
     for found in _DELETE.finditer(code):
         yield [Word("rm"), *([Word("-rf")] if found["tree"] else []), *_targets(code, found.end(), many)]
@@ -188,12 +191,14 @@ def decode(text: str) -> str | None:
 
 def _awk_or_sed(program: str, code: str) -> Iterator[Found]:
     if program.endswith("awk"):
-        for piped in re.findall(r'"((?:\\.|[^"\\])*)"[^;}|]*\|&?\s*getline', code):
+        for piped in re.findall(r'"((?:\\.|[^"\\])*)"[^;}|"]{0,200}\|&?\s*getline', code):
             yield ansi(piped)
         for shell in re.findall(r'print[^;}]*\|\s*"((?:\\.|[^"\\])*)"', code):
             yield f"{printed(code)} | {shell}" if re.search(r"\b(?:ba|z|da)?sh\b", shell) else ansi(shell)
-        for shell in re.findall(r"system\s*\(([^)]*)\)", code):
+        for shell in re.findall(r"system\s*\(([^)]{0,2000})\)", code):
             yield _glued(shell)
+            if '"' not in shell:  # a variable: any of the texts may be in it
+                yield from (ansi(one) for one in re.findall(r'"((?:\\.|[^"\\])* (?:\\.|[^"\\])*)"', code))
     elif program in {"sed", "gsed"}:
         yield from re.findall(r"(?:^|[;\n}{]|^\d+|\$)\s*e\s+([^\n]+)", code)
         for found in re.findall(r"s([/|#,!@])((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1\w*e", code):
@@ -202,9 +207,15 @@ def _awk_or_sed(program: str, code: str) -> Iterator[Found]:
             yield Redirect(">", Word(path))
 
 
+def said(code: str) -> str | None:
+    """What code prints, if all that is literal: `print("x")`, `puts "x"`; None where there is nothing."""
+    found = re.findall(rf"\b(?:print|puts|echo|say|console\.log|printf)\s*\(?\s*({_STRING})", code, re.S)
+    return "\n".join(map(_literal, found)) if found else None
+
+
 def printed(code: str) -> str:
     """What an awk program prints, roughly, as a shell text that prints it."""
-    texts = [_glued(one) for one in re.findall(r"printf?\s*\(?([^;}|]*)", code)]
+    texts = [_glued(one) for one in re.findall(r"printf?\s*\(?([^;}|]{0,400})", code)]
     return "printf '%s\\n' " + " ".join("'" + text.replace("'", "") + "'" for text in texts)
 
 
@@ -245,7 +256,7 @@ def _again(text: str) -> str:
 
 def _targets(code: str, at: int, many: bool) -> list[Word]:
     """The paths that a deletion names."""
-    rest = re.compile(r"[^;)\n]*").match(code, at)
+    rest = re.compile(r"[^;)\n]{0,400}").match(code, at)
     return _literals(rest.group() if rest is not None else "", many)
 
 

@@ -9,7 +9,7 @@ UNKNOWN = "\ufffc"
 
 
 class Word(Struct, frozen=True):
-    """One argument, without its quotes. `many` if it may stand for any number of things: a glob, `$@`, a loop's value."""
+    """One argument, without its quotes. `many` if it may stand for any number of things: a glob, `$@`."""
 
     text: str
     many: bool = False
@@ -21,10 +21,11 @@ class Word(Struct, frozen=True):
 
 
 class Redirect(Struct, frozen=True):
-    """A redirection to or from a file: `>`, `>>`, `>|`, `&>`, `<`, `<>`."""
+    """A redirection to or from a file: `>`, `>>`, `>|`, `&>`, `<`, `<>`. `output` unless it is of errors only."""
 
     operator: str
     target: Word
+    output: bool = True
 
     @property
     def writes(self) -> bool:

@@ -1,15 +1,16 @@
-"""What simple programs put out, where the text alone tells it: so that `echo cm0= | base64 -d | sh` is read as it runs."""
+"""What simple programs put out, where the text alone tells it: `echo cm0= | base64 -d | sh` is read as it runs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from luthien_stream.actions.shell.fields import ansi
-from luthien_stream.actions.shell.languages import decode, printed
+from luthien_stream.actions.shell.languages import INTERPRETERS, decode, language, printed, said
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream
 from luthien_stream.actions.shell.state import place
 
+LONGEST_TEXT = 65_536
 PASSING = frozenset(
     {"cat", "tee", "head", "tail", "sort", "uniq", "sponge", "pv", "buffer", "nl", "stdbuf", "dos2unix"}
 )
@@ -19,8 +20,15 @@ PASSING = frozenset(
 def output(command: Command, files: dict[str, Stream]) -> Stream:
     """What the command puts out. Its sources are itself and everything that was piped into it."""
     words = [word.text for word in command.arguments]
-    sources = (*command.stdin.sources, *command.substituted, command)
-    return Stream(_text(command.program, words, command.stdin, files), sources, True)
+    read = [files[place(name)].sources for name in words if place(name) in files]
+    sources = distinct((*command.stdin.sources, *command.substituted, *(one for some in read for one in some), command))
+    text = _text(command.program, words, command.stdin, files)
+    return Stream(None if text is None or len(text) > LONGEST_TEXT else text, sources, True)
+
+
+def distinct(commands: Iterable[Command]) -> tuple[Command, ...]:
+    """The commands, each once: what flows together again would double with every pipe."""
+    return tuple({id(command): command for command in commands}.values())
 
 
 def _text(program: str, words: Sequence[str], stdin: Stream, files: dict[str, Stream]) -> str | None:
@@ -47,6 +55,8 @@ def _text(program: str, words: Sequence[str], stdin: Stream, files: dict[str, St
         return _printed(operands[0] if operands else "")
     if program == "true":
         return ""
+    if language(program) in INTERPRETERS:
+        return said(" ".join(words))
     return _filtered(program, options, operands, stdin.text)
 
 
@@ -123,18 +133,15 @@ def _translated(letters: str, operands: Sequence[str], text: str) -> str | None:
 
 def _set(text: str) -> str:
     """The characters of a set of `tr`."""
-    named = (
-        text.replace("[:upper:]", "A-Z")
-        .replace("[:lower:]", "a-z")
-        .replace("[:space:]", " \t\n")
-        .replace("[:digit:]", "0-9")
-    )
-    return re.sub(
-        r"(.)-(.)",
-        lambda f: "".join(map(chr, range(ord(f[1]), min(ord(f[2]) + 1, ord(f[1]) + 256)))),
-        _resolved(named),
-        flags=re.S,
-    )
+    named = _resolved(text)
+    for name, characters in {"upper": "A-Z", "lower": "a-z", "space": " \t\n", "digit": "0-9"}.items():
+        named = named.replace(f"[:{name}:]", characters)
+    return re.sub(r"(.)-(.)", _range, named, flags=re.S)
+
+
+def _range(found: re.Match[str]) -> str:
+    first, last = ord(found[1]), ord(found[2])
+    return "".join(map(chr, range(first, min(last + 1, first + 256))))
 
 
 def _substituted(scripts: Sequence[str], text: str) -> str | None:

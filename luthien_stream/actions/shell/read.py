@@ -16,8 +16,9 @@ from luthien_stream.actions.shell import fields as f
 from luthien_stream.actions.shell.execute import Executor
 from luthien_stream.actions.shell.expand import Expander, text_of
 from luthien_stream.actions.shell.model import EMPTY, UNKNOWN, Command, Redirect, Stream, Word
+from luthien_stream.actions.shell.outputs import distinct
 from luthien_stream.actions.shell.scan import HERE, STRING, scan, substitutions
-from luthien_stream.actions.shell.state import State, place
+from luthien_stream.actions.shell.state import State, bounded, place
 from luthien_stream.actions.shell.tree import parse
 
 LOOP_VALUES = 6
@@ -160,13 +161,14 @@ class Reader:
         """Make an assignment; return the names and values."""
         target, value = node.named_children[0], node.named_children[1:]
         name = text_of(target)
+        self._expander.descend(target)
         if value and value[0].type == "array":
             self.state.arrays[name] = [word.text for word in self._words(value[0])]
             return []
         before = len(self._expander.substituted)
         text = "".join(self._expander.value(one) for one in value)
         if "+=" in text_of(node)[: len(name) + 2]:
-            text = self.state.variables.get(name, "") + text
+            text = bounded(self.state.variables.get(name, "") + text)
         self.state.set(name, text, tuple(self._expander.substituted[before:]))
         return [(name, text)]
 
@@ -210,17 +212,19 @@ class Reader:
         if not words or operator in {">&-", "<&-"} or (operator in {">&", "<&"} and words[0].text.isdigit()):
             return stdin
         target = words[0]
+        number = next((text_of(c) for c in node.named_children if c.type == "file_descriptor"), "1")
         if node.type == "herestring_redirect" or target.text.startswith(STRING):
             return Stream(target.text.removeprefix(STRING) + "\n", tuple(self._expander.substituted), True)
         if target.text.startswith(HERE):
-            return self._document(int(target.text.removeprefix(HERE) or 0))
+            document = re.match(r"\d+", target.text.removeprefix(HERE))
+            return self._document(int(document.group()) if document is not None else -1)
         if ">" in operator or place(target.text) not in self.state.files:
-            redirects.append(Redirect(operator, target))
+            redirects.append(Redirect(operator, target, number == "1" or operator.startswith("&")))
             return Stream(None, (), True) if operator == "<" else stdin
         return self.state.files[place(target.text)]
 
     def _document(self, number: int) -> Stream:
-        document = self.state.documents[number] if number < len(self.state.documents) else None
+        document = self.state.documents[number] if 0 <= number < len(self.state.documents) else None
         if document is None:
             return EMPTY
         if document.literal:
@@ -234,7 +238,7 @@ class Reader:
 
     def _written(self, redirects: Sequence[Redirect], out: Stream) -> Stream:
         """Remember what went into a file: it may be run later in the text."""
-        into = [redirect for redirect in redirects if redirect.writes]
+        into = [redirect for redirect in redirects if redirect.writes and redirect.output]
         for redirect in into:
             before = self.state.files.get(place(redirect.target.text))
             kept = joined([before, out]) if before is not None and not redirect.truncates else out
@@ -291,4 +295,5 @@ def joined(streams: Sequence[Stream]) -> Stream:
     """What several commands put out, one after another."""
     texts = [stream.text for stream in streams]
     text = None if any(one is None for one in texts) else "".join(one or "" for one in texts)
-    return Stream(text, tuple(source for stream in streams for source in stream.sources), any(s.data for s in streams))
+    sources = distinct(source for stream in streams for source in stream.sources)
+    return Stream(text, sources, any(stream.data for stream in streams))

@@ -1,7 +1,7 @@
 """Rules over simple commands, as data: program, subcommand, flags and what the operands are.
 
-A redirection counts as a command of its own: `>` where nothing is written (the file is emptied), `write` otherwise, with
-the file as its operand.
+A redirection counts as a command of its own: `>` where nothing is written (the file is emptied), `write` otherwise,
+with the file as its operand.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from luthien_stream.actions.shell.model import UNKNOWN, Command, Word
 from luthien_stream.actions.shell.targets import classes
 
 SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh"})
-_VALUES = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.S)
-EVALUATING = SHELLS | {"eval", "source", "."}
+_VALUES = re.compile(r"'(?:[^']|'')*'|(?:^|\s)--\s[^\n]*|/\*.*?\*/", re.S)
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -27,9 +26,10 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     `program`: globs, separated by spaces. `words`: an expression that is searched for in the operands joined by spaces.
     `flags`: of each entry one of the alternatives. `unless`: flags that make the command harmless. `targets`: of the
-    operands one that is in all classes of one entry, `!` for not. `text`: an expression searched for in arguments and
-    input; `statement` the same, quoted values and comments of SQL left out. `code_from`: globs of programs whose output
-    the command runs as code; `fed_by`: of programs whose output it reads.
+    operands one that is in all classes of one entry, `!` for not; `onto` the same of the last operand. `text`: an
+    expression searched for in arguments and input, `input`: in the input alone; `statement`: as `text`, quoted values
+    and comments of SQL left out. `code_from`: globs of programs whose output the command runs as code; `fed_by`: of
+    programs whose output it reads.
     """
 
     name: str
@@ -40,13 +40,15 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     flags: tuple[str, ...] = ()
     unless: str = ""
     targets: tuple[str, ...] = ()
+    onto: tuple[str, ...] = ()
     text: str = ""
     statement: str = ""
+    input: str = ""
     code_from: str = ""
     fed_by: str = ""
 
     def __post_init__(self) -> None:
-        for expression in (self.words, self.text, self.statement):
+        for expression in (self.words, self.text, self.statement, self.input):
             try:
                 re.compile(expression)
             except re.error as error:
@@ -129,6 +131,8 @@ class View:
             return False
         if rule.text and not self._says(rule.text):
             return False
+        if rule.input and not re.search(rule.input, self._command.stdin.text or ""):
+            return False
         if rule.statement and not self._says(rule.statement, _VALUES):
             return False
         if rule.fed_by and not any(_any_of(s.program, rule.fed_by.split()) for s in self._command.stdin.sources):
@@ -138,6 +142,8 @@ class View:
         if self._options and (self._has("--help") or (rule.unless and self._has(rule.unless))):
             return False
         if self._options == ["--version"] and not self._operands:
+            return False
+        if rule.onto and not any(self._is_target(word, rule.onto) for word in self._operands[-1:]):
             return False
         return not rule.targets or any(self._is_target(word, rule.targets) for word in self._operands)
 
@@ -173,16 +179,19 @@ class View:
         return reads and open_ and any(_any_of(s.program, programs) for s in command.stdin.sources)
 
     def _evaluates(self, program: str) -> bool:
-        text = any(UNKNOWN in word.text for word in self._command.arguments)
-        return text and (
-            program in {"eval"}
-            or ((program in EVALUATING or program in INTERPRETERS) and self._has("-c -e -r --eval -ec -lc"))
-        )
+        if not any(UNKNOWN in word.text for word in self._command.arguments):
+            return False
+        return program == "eval" or ((program in SHELLS or program in INTERPRETERS) and self._has("-c -e -r --eval"))
 
     def _operands_of_shell(self) -> bool:
         return self._has("-c") or (
             bool(self._operands) and not self._has("-s") and self._operands[0].text not in {"-", "/dev/stdin"}
         )
+
+
+def _is_in(name: str, found: frozenset[str]) -> bool:
+    """True if the class is among those found; of `!class`, if it is not."""
+    return (name.lstrip("!") in found) != name.startswith("!")
 
 
 def _any_of(program: str, globs: Sequence[str]) -> bool:

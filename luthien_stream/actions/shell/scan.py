@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 HERE = "/.here/document/"
 STRING = "/.here/string/"
@@ -15,11 +16,11 @@ DEEPEST = 40
 """Nesting of brackets, quotes and substitutions that is still read."""
 LONGEST = 65_536
 """Characters of a text that is still read."""
-CODE_LONGEST = 16_384
+CODE_LONGEST = 10_240
 """Characters without here-documents and quoted text: the grammar's slow part."""
 
 
-MOST_CUTS = 2_000
+MOST_CUTS = 600
 """Ends of commands in one text."""
 
 
@@ -46,7 +47,7 @@ class Script:
     def pieces(self) -> list[str]:
         """The text between cuts: a coarse reading for where the grammar gave up."""
         edges = [0, *self.cuts, len(self.text)]
-        found = (self.text[a:b].strip(" \t\n;|&()`") for a, b in zip(edges, edges[1:], strict=False))
+        found = (self.text[a:b].strip(" \t\n;|&()`") for a, b in pairwise(edges))
         return [piece for piece in found if piece]
 
 

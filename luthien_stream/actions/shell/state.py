@@ -1,4 +1,4 @@
-"""What a shell would know at a point of the text: variables, functions, files written on the way; and the reading's budget."""
+"""What a shell would know at a point of the text: variables, functions, files it has written. And the budget."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import tree_sitter
 from luthien_stream.actions.shell.model import Command, Stream
 from luthien_stream.actions.shell.scan import Document, UnreadableError
 
-MOST_COMMANDS = 2_000
-MOST_TEXTS = 300
+MOST_COMMANDS = 1_000
+MOST_TEXTS = 200
 MOST_CHARACTERS = 262_144
+MOST_STEPS = 4_000
 DEEPEST_CALL = 16
+LONGEST_VALUE = 32_768
 DEEPEST_STATEMENT = 80
 
 VARIABLES = {
@@ -53,6 +55,7 @@ class State:
     characters: int = 0
     depth: int = 0
     nested: int = 0
+    steps: int = 0
 
     def set(self, name: str, value: str, origins: tuple[Command, ...] = ()) -> None:
         """Assign a variable; what it held before is remembered, since not every branch runs."""
@@ -89,6 +92,9 @@ class State:
     def nest(self, by: int) -> None:
         """Go into a statement within another, or out of it. Raises `UnreadableError` past the bound."""
         self.nested += by
+        self.steps += by > 0
+        if self.steps > MOST_STEPS:
+            raise UnreadableError(f"the text has more than {MOST_STEPS} statements to follow")
         if self.nested > DEEPEST_STATEMENT:
             raise UnreadableError(f"statements within statements, deeper than {DEEPEST_STATEMENT}")
 
@@ -101,6 +107,13 @@ class State:
     def leave(self) -> None:
         """Come back from a call."""
         self.depth -= 1
+
+
+def bounded(value: str) -> str:
+    """The value. Raises `UnreadableError` if it has grown past the bound."""
+    if len(value) > LONGEST_VALUE:
+        raise UnreadableError(f"a value grows longer than {LONGEST_VALUE} characters")
+    return value
 
 
 def place(path: str) -> str:

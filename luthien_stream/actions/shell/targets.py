@@ -1,9 +1,9 @@
 """What kind of thing a path in a command is: nothing to lose, or everything.
 
-Classes: `free` (made by a build, or below a temporary folder), `many` (a glob or an unknown number), `open` (not known),
-`root` (all of a disk, a home, the working directory), `system`, `vital` (one write there breaks or opens the machine),
-`device`, `history` (`.git`), `outside` (not below the working directory), `sink` (`/dev/null` and its like),
-`own` (not to be written), `guarded` (not even to be read).
+Classes: `free` (made by a build, or below a temporary folder), `many` (a glob or an unknown number), `open` (not
+known), `root` (all of a disk, a home, the working directory), `home`, `top` (at the top of a disk), `system`, `vital`
+(a write there breaks or opens the machine), `device`, `history` (`.git`), `outside` (not below the working directory),
+`sink` (`/dev/null` and its like), `own` (the gateway's, not to be written), `guarded` (not even to be read).
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from functools import lru_cache
 
 from luthien_stream.actions.own import is_own
 from luthien_stream.actions.shell.model import UNKNOWN, Word
+from luthien_stream.actions.shell.tables import names
 
-FREE = (
-    "node_modules", "dist", "build", "target", "out", "bin/Debug", "obj", "__pycache__", ".venv", "venv",
-    ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox", ".cache", ".eggs", "*.egg-info", "htmlcov", "coverage", ".coverage",
-    ".coverage.*", ".nyc_output", ".next", ".nuxt", ".turbo", ".parcel-cache", ".svelte-kit", ".angular", ".gradle", ".output",
-    "cmake-build-*", "CMakeFiles", "CMakeCache.txt", "_build", "*.pyc", "*.pyo", "*.o", "*.a", "*.so", "*.obj", "*.class", "*.whl",
-    "*.tsbuildinfo", ".DS_Store", "Thumbs.db", "nohup.out", "a.out", "core.[0-9]*",
-    "tmp", ".tmp", ".terraform", "vendor/bundle", "Pods", "DerivedData", ".dart_tool", "bower_components",
-    ".ipynb_checkpoints", ".hypothesis", ".benchmarks", "test-results", "playwright-report", "storybook-static", ".serverless", ".eslintcache",
-    "package-lock.json", "yarn.lock", "pnpm-lock.yaml", "wheelhouse", "*.dSYM", "buck-out", "bazel-*", ".stack-work", "dist-newstyle", "elm-stuff", ".vite",
-)  # fmt: skip
+FREE = names(
+    """node_modules dist build target out bin/Debug obj __pycache__ .venv venv .pytest_cache .mypy_cache .ruff_cache
+    .tox .nox .cache .eggs *.egg-info htmlcov coverage .coverage .coverage.* .nyc_output .next .nuxt .turbo
+    .parcel-cache .svelte-kit .angular .gradle .output cmake-build-* CMakeFiles CMakeCache.txt _build *.pyc *.pyo
+    *.o *.a *.so *.obj *.class *.whl *.tsbuildinfo .DS_Store Thumbs.db nohup.out a.out core.[0-9]*
+    .terraform vendor/bundle Pods DerivedData .dart_tool bower_components .ipynb_checkpoints .hypothesis
+    .benchmarks test-results playwright-report storybook-static .serverless .eslintcache package-lock.json
+    yarn.lock pnpm-lock.yaml wheelhouse *.dSYM buck-out bazel-* .stack-work dist-newstyle elm-stuff .vite"""
+)
 """Names of what a build or a tool makes again."""
-TEMPORARY = re.compile(r"^(?:/private)?(?:/tmp|/var/tmp|/dev/shm|/run/user/\d+)/(?!\.\.)[^/*?]")
+TEMPORARY = re.compile(r"^(?:/private)?(?:/tmp|/var/tmp|/dev/shm|/run/user/\d+)/(?!\.\.(?:/|$)|[*?]+(?:/|$))[^/]")
 _HOME = re.compile(r"^(?:~|/root|/home/[^/]+|/Users/[^/]+)(?:/|$)")
 _ROOT = re.compile(
     r"^(?:/+|/\*|~[\w-]*/?|~/\*|~/\.\*|/root|/home|/Users|/home/[^/]+|/Users/[^/]+|\.{1,2}|\*|\.\*|\.\./.*\.\.|/home/\*|[A-Za-z]:[\\/]?\*?)(?:/\*?)?$"
 )
 _SYSTEM = re.compile(
-    r"^(?:/private)?/(?:etc|usr|bin|sbin|lib|lib32|lib64|boot|var|opt|dev|sys|proc|srv|root|run|System|Library|Applications|mnt|media|snap|nix|Windows|Program Files)(?:/|$)"
+    r"^(?:/private)?/(?:etc|usr|bin|sbin|lib|lib32|lib64|boot|var|opt|dev|sys|proc"
+    r"|srv|root|run|System|Library|Applications|mnt|media|snap|nix|Windows|Program Files)(?:/|$)"
 )
 _VITAL = re.compile(
     r"^/etc/(?:passwd|shadow|group|gshadow|sudoers|fstab|crypttab|ssh|pam\.d|security|ld\.so\.preload|sudoers\.d|crontab|cron\.\w+|init\.d|profile|hosts|resolv\.conf)"
     r"|^/boot(?:/|$)|^/proc/(?:sysrq-trigger|sys/)|^/sys/|^(?:~|/root|/home/[^/]+|/Users/[^/]+)/\.ssh(?:/|$)|^/(?:usr/)?s?bin/|^/lib|^/usr/lib|^/dev/mem"
 )
+_TOP = re.compile(r"^/[^/]+$")
 _DEVICE = re.compile(r"^/dev/(?:sd|hd|vd|xvd|nvme|mmcblk|disk|rdisk|mapper/|md\d|loop\d|dm-|mem|kmem|port)")
 _SINK = re.compile(r"^/dev/(?:null|stdout|stderr|tty|zero|fd/\d+|full|random|urandom)$|^&?\d+$|^-$|^NUL$")
 _KEPT = re.compile(r"(?:^|/)(?:\.git|\.svn|\.hg)(?:/(?!index\.lock$|hooks/.*\.sample$).*)?/*$")
@@ -53,7 +55,7 @@ def classes(word: Word, free: Sequence[str] = ()) -> frozenset[str]:
 def normal(path: str) -> str:
     """The path without `.` and doubled slashes, `..` resolved where it can be, `$HOME` and `~` the same."""
     path = re.sub(r"/(?:\./)+", "/", re.sub(r"/{2,}", "/", path))
-    path = re.sub(r"^(?:\./)+(?=.)", "", path)
+    path = re.sub(r"^(?:\./)+(?=.)|(?<=.)/\.$", "", path)
     while (found := re.search(r"(?:^|/)(?!\.\./|\.\.$|~/)[^/]+/\.\.(?:/|$)", path)) is not None:
         lead = "/" if found.group().startswith("/") else ""
         path = path[: found.start()] + lead + path[found.end() :]
@@ -94,6 +96,7 @@ _PATTERNS = {
     "sink": _SINK,
     "history": _KEPT,
     "home": _HOME,
+    "top": _TOP,
 }
 
 

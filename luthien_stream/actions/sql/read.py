@@ -11,7 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from luthien_stream.actions.sql.readings import DIALECTS, as_read_by, is_tricky
+from luthien_stream.actions.sql.readings import DIALECTS, OTHERS, as_read_by, is_tricky
 from luthien_stream.actions.sql.statement import Level, Statement, statement_of
 
 LONGEST: Final = 65_536
@@ -30,7 +30,8 @@ _EXPLAIN = re.compile(
 _NAME = r"[\w.\"`\[\]]+"
 _LOOKS = re.compile(
     rf"""(?:(?:desc|describe|explain)\s+(?:table\s+|formatted\s+|extended\s+)?{_NAME}(?:\s+(?:{_NAME}|'[^']*'))?
-    |\\[dl][a-zA-Z]*\+?(?:\s+[\w.*"]+)?|\.(?:tables|schema|indexes|indices|databases)(?:\s+\w+)?)\s*;?\s*""",
+    |\\[dl][a-zA-Z]*\+?(?:\s+[\w.*"]+)?|\.(?:tables|schema|indexes|indices|databases)(?:\s+\w+)?
+    |exec(?:ute)?\s+(?:sys\.)?sp_(?:help\w*|columns|tables|databases|pkeys|fkeys|who2?|spaceused)(?:\s+(?:N?'[^';]*'|{_NAME}))?)\s*;?\s*""",
     re.IGNORECASE | re.VERBOSE,
 )
 _OPENING = frozenset((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE))
@@ -76,7 +77,9 @@ def known_dialects() -> frozenset[str]:
 
 def _read_by_any(text: str) -> list[Statement]:
     worst: list[Statement] | None = None
-    for dialect in DIALECTS:
+    for dialect in (*DIALECTS, *OTHERS):
+        if worst is not None and dialect in OTHERS:
+            return worst
         try:
             found = _read(text, dialect)
         except TooLarge:

@@ -10,6 +10,8 @@ import re
 
 DIALECTS = ("mysql", "postgres", "sqlite", "tsql", "duckdb")
 """What is tried where none is configured, in this order."""
+OTHERS = ("oracle", "snowflake", "bigquery", "clickhouse")
+"""What is tried for a text that none of those can read."""
 _TRICKS = re.compile(
     r"""\\['"`] | \# | --(?=[^\s-]) | /\*M?! | /\*(?:[^*]|\*(?!/))*?/\* | \$\w*\$ | \[[^\[\]]{0,128}(?:['"`]|--|/\*)""",
     re.VERBOSE | re.DOTALL,

@@ -81,8 +81,13 @@ _PRAGMAS = re.compile(
     r"|compile_options|(?:integrity|quick)_check|(?:user|schema)_version|page_(?:count|size)|encoding|freelist_count"
     r"|database_size|show_tables|storage_info|version"
 )
+_PRAGMA_NAMES = re.compile(
+    _PRAGMAS.pattern
+    + r"|foreign_keys|journal_mode|synchronous|auto_vacuum|cache_size|busy_timeout|query_only|temp_store"
+)
+"""Settings that are only shown where no value is given."""
 _SETTINGS = re.compile(
-    r"(?:session\s+|local\s+)?(?:nocount|names|search_path|statement_timeout|lock_timeout|dateformat|language|timezone"
+    r"(?:session\s+|local\s+)?(?:nocount|names|search_path|statement_timeout|lock_timeout|dateformat|language|time_?zone"
     r"|time\s+zone|transaction\s+(?:read\s+only|isolation)|@\w+)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
@@ -128,7 +133,8 @@ def _level(node: exp.Expr, unknown: Level = Level.READ) -> Level:
             return Level.READ if all(map(_is_harmless, node.expressions)) else Level.OTHER
         case exp.Pragma():
             named = node.this.expression if isinstance(node.this, exp.Dot) else node.this
-            is_look = not isinstance(named, exp.EQ) and _PRAGMAS.fullmatch(named.name.casefold())
+            shown = _PRAGMAS if isinstance(named, exp.Anonymous) else _PRAGMA_NAMES
+            is_look = not isinstance(named, exp.EQ) and shown.fullmatch(named.name.casefold())
             return Level.READ if is_look else Level.OTHER
         case exp.Use() if node.args.get("kind"):
             return Level.OTHER
@@ -138,9 +144,15 @@ def _level(node: exp.Expr, unknown: Level = Level.READ) -> Level:
             return Level.READ if is_out else Level.OTHER
         case exp.SetOperation() if not (isinstance(node.left, _SETS) and isinstance(node.right, _SETS)):
             return Level.OTHER  # the rest of an injected query, not one
-        case exp.Alias() if node.alias.upper() in ("SHUTDOWN", "RECONFIGURE"):
+        case exp.Alias() | exp.TableAlias() if _is_verb(node):
             return Level.OTHER  # T-SQL needs no semicolon before the next statement
     return _INSIDE.get(type(node), unknown)
+
+
+def _is_verb(node: exp.Alias | exp.TableAlias) -> bool:
+    """True for an alias that could begin a statement."""
+    name = node.args.get("alias") if isinstance(node, exp.Alias) else node.this
+    return isinstance(name, exp.Identifier) and not name.args.get("quoted") and name.name.upper() in _VERBS
 
 
 def _is_setting(node: exp.Command) -> bool:
@@ -164,12 +176,15 @@ def _what(node: exp.Expr) -> str:
             return f"{type(node).__name__.upper()} {node.args.get('kind') or ''}".strip()
         case exp.Command():
             return node.name.upper()
-        case exp.Alias():
-            return node.alias.upper()
+        case exp.Alias() | exp.TableAlias():
+            return node.alias_or_name.upper()
         case exp.Into():
             return "SELECT INTO"
     return _SPELLED.get(type(node), type(node).__name__.upper())
 
 
+_VERBS = frozenset(
+    ("SHUTDOWN", "RECONFIGURE", "DELETE", "UPDATE", "INSERT", "MERGE", "DROP", "TRUNCATE", "CREATE", "ALTER", "EXEC")
+) | {"EXECUTE", "GRANT", "REVOKE", "DENY", "KILL", "BACKUP", "RESTORE", "BULK", "DBCC", "WAITFOR", "REVERT"}
 _SETS = (exp.Query, exp.Values, exp.Table)
 _SPELLED: dict[type, str] = {exp.TruncateTable: "TRUNCATE", exp.Lock: "SELECT FOR UPDATE"}

@@ -186,4 +186,6 @@ class BodyFramer(Blocks):
         body = edit(body, ("content",), [Raw(block) for block in self._blocks])
         if reason != decoder.over:
             body = edit(body, ("stop_reason",), raw_reason(reason))
+        if decoder.switched and decoder.usage:
+            body = edit(body, ("usage",), decoder.usage)
         self._out.append(body)

@@ -178,7 +178,7 @@ class StreamFramer(Blocks):
             return
         self._start_message()
         ending = self._source.ending
-        if ending is None:
+        if ending is None or self._source.switched:
             self._made_end(reason)
         elif reason == self._source.over:
             self._frames.extend(ending.frames)

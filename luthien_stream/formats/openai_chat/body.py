@@ -108,8 +108,9 @@ class BodyDecoder(Source):
 
     def _calls(self, message: _Message) -> list[Event]:
         calls: list[Event] = []
+        raws = items(self.message["tool_calls"]) if message.tool_calls else []
         for index, call in enumerate(message.tool_calls or ()):
-            part = Part(FORMAT, "tool", index, items(self.message["tool_calls"])[index])
+            part = Part(FORMAT, "tool", index, raws[index])
             said = call.custom if call.custom is not None else call.function
             if said is None or not said.name:
                 raise ProtocolError("The provider sent a tool call without a name.")
@@ -190,6 +191,8 @@ class BodyFramer:
         if reason != decoder.over:
             legacy = bool(calls) and calls[-1].kind == "legacy"
             body = edit(body, ("choices", 0, "finish_reason"), raw_reason(reason, legacy))
+        if decoder.switched and decoder.usage:
+            body = edit(body, ("usage",), decoder.usage)
         return body
 
     def _message(self, calls: Sequence[ToolCall]) -> dict[str, Any]:

@@ -24,7 +24,15 @@ from luthien_stream.formats.openai_chat.patch import (
     without_role,
 )
 from luthien_stream.formats.openai_chat.source import CALL_PIECES, Source
-from luthien_stream.formats.openai_chat.wire import DONE, FORMAT, error_frame, is_done, made_chunk, raw_reason
+from luthien_stream.formats.openai_chat.wire import (
+    DONE,
+    FORMAT,
+    error_frame,
+    is_done,
+    made_chunk,
+    made_usage,
+    raw_reason,
+)
 from luthien_stream.formats.repair import repaired
 
 
@@ -236,8 +244,10 @@ class StreamFramer:
             self._make({"content": EMPTY})
         reason = repaired(event, self._calls, self._source.calls)
         ending = self._source.ending
-        if ending is None:
+        if ending is None or self._source.switched:
             self._make({}, self._raw(reason))
+            if self._source.switched and self._source.usage:
+                self._frames.append(made_usage(self._source.head, self._source.usage))
             self._frames.append(DONE)
         elif reason == self._source.over and ending.events == 1:
             for raw in ending.frames:

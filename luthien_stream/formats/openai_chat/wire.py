@@ -145,6 +145,11 @@ def made_chunk(head: dict[str, Any] | None, delta: dict[str, Any], finish: str |
     return frame_of(dump({**whole_head(head), "choices": [choice]}))
 
 
+def made_usage(head: dict[str, Any] | None, usage: dict[str, Any]) -> bytes:
+    """A frame made by us with token counts."""
+    return frame_of(dump({**whole_head(head), "choices": [], "usage": usage}))
+
+
 def whole_head(head: dict[str, Any] | None) -> dict[str, Any]:
     """An answer's identity with what every chunk must have."""
     plain = {"id": "chatcmpl-luthien", "object": "chat.completion.chunk", "created": 0, "model": ""}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from luthien_stream.events.answer import Cell, End, Event, Opaque, Part, PartEnd, Text, Thinking, ToolCall
 from luthien_stream.formats.cell import gathered, readable
 from luthien_stream.formats.errors import ProtocolError
-from luthien_stream.formats.json import fields
+from luthien_stream.formats.json import edit, fields
 from luthien_stream.formats.openai_responses.ending import (
     error_said,
     output_of,
@@ -171,7 +171,8 @@ class BodyFramer(Order):
         self._position = position
         self._rename(part)
         if isinstance(event, ToolCall):
-            item = with_id(item_of(event, made_id(self._decoder.head, "fc", position)), self._ids)
+            made = made_id(self._decoder.head, "fc", position) if part is None else ""
+            item = with_id(item_of(event, made), self._ids)
             self._released.end(position, item, part is None or event.edited or bool(self._ids))
         elif part is not None:
             self._released.end(position, with_id(part.start.item, self._ids), bool(self._ids))
@@ -196,4 +197,6 @@ class BodyFramer(Order):
         body = with_output(decoder.ending, self._released.items, self._released.changed, silent=False)
         if RAW_INCOMPLETE.get(event.reason) != RAW_INCOMPLETE.get(decoder.over or ""):
             body = with_reason(body, event.reason)
+        if decoder.switched and decoder.usage:
+            body = edit(body, ("usage",), decoder.usage)
         self._out.append(body)

@@ -167,7 +167,7 @@ class StreamFramer(Contents):
                 self._out.put(raw, numbers)
             self._released.end(position, with_id(part.start.item, self._out.ids), part.start.id in self._out.ids)
         elif isinstance(event, ToolCall):
-            made = made_id(self._source.head, _PREFIXES.get(event.kind, "fc"), position)
+            made = made_id(self._source.head, _PREFIXES.get(event.kind, "fc"), position) if part is None else ""
             item = with_id(item_of(event, made), self._out.ids)
             for type, more in call_frames(item, position):
                 self._out.make(type, **more)
@@ -189,7 +189,7 @@ class StreamFramer(Contents):
         ending = self._source.ending
         if event.reason == "error":
             self._fail(event)
-        elif not ending:
+        elif not ending or self._source.switched:
             response = made_response(self._source.head, self._released.items, event.reason, self._source.usage)
             self._out.make(_type(event.reason), response=Raw(response))
         else:

@@ -179,9 +179,10 @@ class Order(ABC):
         """
         thoughts, orders = self._source.thoughts, self._source.orders
         before = max((place for place in thoughts if place < index), default=-1)
-        follower = min((place for place in orders if place > self._thought), default=index)
         lost = index not in thoughts and before >= 0 and before not in self._gone
-        self._bereft = lost or (self._trailing and follower != index)
+        self._bereft = lost
+        if self._trailing and not lost:
+            self._bereft = index != min((place for place in orders if place > self._thought), default=index)
 
     def _is_over(self, part: Part) -> bool:
         """True if the provider's content was written and ended, or its item was."""

@@ -45,5 +45,11 @@ class Source:
         """Why the answer ended, None before."""
         self.ending = b""
         """The frame of the provider's own end, or its whole body."""
+        self.switched = False
+        """Another answer of the same call was delivered in place of this one's end."""
         self.notes = Notes()
         """What the decoder dropped."""
+
+    def switch(self, usage: dict[str, Any] | None) -> None:
+        """The end is made anew, with the token counts of the answer that is delivered."""
+        self.usage, self.switched = usage, True

@@ -61,40 +61,41 @@ class Chunk(Shape):
 
 def plain(value: Any) -> Any:
     """`value` without our classes."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: plain(one) for name, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, list) else value
 
 
 def shaped(value: Any) -> Any:
     """`value` with attributes for the fields of its objects."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return Shape({name: shaped(one) for name, one in value.items()})
     return [shaped(one) for one in value] if isinstance(value, list) else value
 
 
-def chunk_of(event: Seen, call: RequestMetadata, calls: int) -> Chunk:
-    """Show an event as a chunk; `calls` counts the tool calls before it."""
-    reason, usage = None, None
+def chunk_of(event: Seen, call: RequestMetadata, now: int, calls: int) -> Chunk:
+    """Show an event that came in at `now` as a chunk; `calls` counts the tool calls before it."""
+    reason: str | None = None
+    delta = Shape()
     match event:
         case Text():
-            delta: dict[str, Any] = {"refusal" if event.refusal else "content": event.text}
+            delta["refusal" if event.refusal else "content"] = event.text
         case Thinking():
-            delta = {"reasoning_content": event.text}
+            delta["reasoning_content"] = event.text
         case ToolCall():
-            delta = {"tool_calls": [{"index": calls, **call_fields(event)}]}
+            delta["tool_calls"] = [shaped({"index": calls, **call_fields(event)})]
         case End():
-            delta, reason, usage = {}, event.reason, event.usage
-    fields = head(call, "chat.completion.chunk")
-    fields["choices"] = [{"index": 0, "delta": delta, "finish_reason": reason}]
-    if usage is not None:
-        fields["usage"] = usage
-    return Chunk(shaped(fields), Origin(event))
+            reason = event.reason
+    chunk = Chunk(head(call, "chat.completion.chunk", now), Origin(event))
+    chunk["choices"] = [Shape({"index": 0, "delta": delta, "finish_reason": reason})]
+    if isinstance(event, End) and event.usage is not None:
+        chunk["usage"] = shaped(event.usage)
+    return chunk
 
 
-def head(call: RequestMetadata, kind: str) -> dict[str, Any]:
-    """What identifies an answer."""
-    return {"id": f"chatcmpl-{call.id}", "object": kind, "created": call.timestamp // 1_000_000, "model": call.model}
+def head(call: RequestMetadata, kind: str, now: int) -> dict[str, Any]:
+    """What identifies an answer; `now` in microseconds since 1970."""
+    return {"id": f"chatcmpl-{call.id}", "object": kind, "created": now // 1_000_000, "model": call.model}
 
 
 def call_fields(call: ToolCall) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def events_of(chunk: Any, origin: Origin) -> Iterator[Seen]:
 
     Raises `BadYield` for what is no chunk of the first choice, or for a tool call in pieces.
     """
-    if not isinstance(chunk, Mapping):
+    if not isinstance(chunk, dict):
         raise BadYield(f"put out a {type(chunk).__name__}, which is no chunk")
     source: Origin = getattr(chunk, "origin", origin)
     event, source.event = source.event, None

@@ -74,6 +74,11 @@ class StreamControl:
         """Let another model go on behind what this hook puts out; its chunks come to the hook too."""
         self.model = model
 
+    @property
+    def is_acting(self) -> bool:
+        """True if the hook ended what the model says, one way or the other."""
+        return self.should_abort or bool(self.model)
+
     def stop(self) -> Stop:
         """The abort as policies say it. An older hook leaves its reason in `metadata["abort_reason"]`."""
         return Stop(self._shown, self._reason or str(self.metadata.get("abort_reason", "")))

@@ -10,7 +10,10 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
+import msgspec
+
 from luthien_stream.core.lens import Request
+from luthien_stream.errors import PolicyError
 from luthien_stream.events.answer import End, Event, Opaque, PartEnd, ToolCall
 from luthien_stream.policy.api import REFUSED, STOPPED, Hold, Policy, Refuse, Stop
 from luthien_stream.policy.context import Context
@@ -30,6 +33,10 @@ from luthien_stream.policy.stream import Events
 Hook = Callable[..., Any]
 SWITCHES = 3
 """How often the model of one answer may be switched."""
+
+
+class TooManySwitches(PolicyError):
+    """A handler switched from model to model. Remember in `control.metadata` that it has switched."""
 
 
 class PolicyHandler(Policy):
@@ -78,13 +85,18 @@ class PolicyHandler(Policy):
                 yield event
             return
         stream = _Stream(self, ctx)
-        async for event in events:
-            for out in await stream.show(event):
-                yield out
+        for _ in range(SWITCHES + 1):
+            async for event in events:
+                for out in await stream.show(event):
+                    yield out
+                if stream.over or stream.control.is_acting:
+                    break
             if stream.control.should_abort:
                 raise stream.control.stop()
-            if stream.over:
+            if not stream.control.model:
                 return
+            events = ctx.sample(stream.switched())
+        raise TooManySwitches(f"switched the model more than {SWITCHES} times in one answer")
 
     async def _whole(self, events: Events, ctx: Context) -> list[Event]:
         turn, call = await events.collect(), RequestMetadata.at(ctx)
@@ -101,7 +113,8 @@ class _Stream:
 
     def __init__(self, handler: PolicyHandler, ctx: Context) -> None:
         self._handler, self._ctx = handler, ctx
-        self.control = StreamControl(RequestMetadata.at(ctx))
+        self._call = RequestMetadata.at(ctx)
+        self.control = StreamControl(self._call)
         self._queue = OutgoingQueue()
         self._calls = 0
         self.over = False
@@ -111,7 +124,7 @@ class _Stream:
         """Give the hook one event; return what it puts out. What has no chunk passes by."""
         if isinstance(event, Opaque | PartEnd):
             return [event]
-        chunk = chunk_of(event, RequestMetadata.at(self._ctx), self._calls)
+        chunk = chunk_of(event, self._call, self._ctx.now, self._calls)
         self._calls += isinstance(event, ToolCall)
         outs: list[Event] = []
         end: End | None = None
@@ -122,7 +135,13 @@ class _Stream:
                 else:
                     outs.append(out)
         self.over = end is not None or isinstance(event, End)
-        return outs if end is None or self.control.should_abort else [*outs, end]
+        return outs if end is None or self.control.is_acting else [*outs, end]
+
+    def switched(self) -> str:
+        """Go on with another model; return its name."""
+        model, self.control.model = self.control.model, ""
+        self._call, self.over = msgspec.structs.replace(self._call, model=model), False
+        return model
 
     async def _called(self, chunk: Chunk) -> list[Any]:
         hook = self._handler.apply_streaming_chunk_policy  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ def response_of(events: Sequence[Event], call: RequestMetadata) -> Shape:
         message["tool_calls"] = calls
     end = _end(events)
     choice = {"index": 0, "message": message, "finish_reason": end.reason}
-    fields = {**head(call, "chat.completion"), "choices": [choice]}
+    fields = {**head(call, "chat.completion", call.timestamp), "choices": [choice]}
     if end.usage is not None:
         fields["usage"] = end.usage
     shape: Shape = shaped(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -194,7 +194,7 @@ def test_prose() -> None:
 )
 def test_hostile_arguments_take_linear_time(arguments: str) -> None:
     """A megabyte of anything is read in a second or two."""
-    began = perf_counter()
+    began = process_time()
     texts(call("Bash", arguments), "shell")
     texts(call("query", arguments), "sql")
-    assert perf_counter() - began < 10
+    assert process_time() - began < 10

@@ -32,7 +32,7 @@ class Full(Policy):
     mode: Literal["a", "b"] = "a"
     """Text below it,
     on two lines."""
-    silent: float = 0.5
+    silent: float = 0.5  # type: ignore[misc]
 
     async def response(self, events, ctx):
         async for event in events:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 
+from luthien_stream.cli import reload
 from luthien_stream.cli.pipeline_check import load_checked
-from luthien_stream.cli.reload import Files, watch
+from luthien_stream.cli.reload import Files, reloading
+from luthien_stream.config.instance import Instance
+from luthien_stream.config.model import Config
 from luthien_stream.errors import ConfigError
 from luthien_stream.policy.catalogue import find
 from tests.wait import wait_until
@@ -48,22 +48,6 @@ def save(file: Path, text: str) -> None:
     os.utime(file, ns=(before + 1_000_000, before + 1_000_000))
 
 
-@asynccontextmanager
-async def watched(config: Path) -> AsyncIterator[list[str]]:
-    """Watch a configuration; what is put in force is its pipeline's marks."""
-    marks: list[str] = []
-
-    def reload() -> None:
-        marks.append(str(load_checked(config).pipeline[0].with_))
-
-    task = asyncio.create_task(watch(Files(config), lambda: load_checked(config), reload, every_s=0.005))
-    try:
-        yield marks
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 def test_a_change_is_seen_once(config: Path) -> None:
     """Of the configuration, of a policy, of a new file and of one that is gone; not of other files."""
     files, folder = Files(config), config.parent / "workers"
@@ -77,29 +61,37 @@ def test_a_change_is_seen_once(config: Path) -> None:
     assert files.changed() == ["shout.py"]
 
 
-async def test_what_is_saved_is_put_in_force(config: Path) -> None:
-    """Again and again."""
-    async with watched(config) as marks:
-        save(config, "pipeline:\n  - {use: shout, with: {mark: a}}\n")
-        await wait_until(lambda: len(marks) == 1)
-        save(config, "pipeline:\n  - {use: shout, with: {mark: b}}\n")
-        await wait_until(lambda: len(marks) == 2)
-    assert marks == ["{'mark': 'a'}", "{'mark': 'b'}"]
+def instance(config: str) -> Instance:
+    """Where a role runs."""
+    return Instance(pid=1, listen="", admin="", redis="memory", database="none", config=config)
 
 
-async def test_a_broken_file_changes_nothing(config: Path) -> None:
-    """It is said with its line; the mended one is put in force."""
-    file = config.parent / "workers" / "shout.py"
-    with structlog.testing.capture_logs() as logs:
-        async with watched(config) as marks:
-            save(file, SHOUT + "\n1 / 0\n")
-            await wait_until(lambda: any(one["event"] == "reload_refused" for one in logs))
-            assert marks == []
-            save(file, SHOUT + "# mended\n")
-            await wait_until(lambda: len(marks) == 1)
-    refused = next(one for one in logs if one["event"] == "reload_refused")
-    assert "shout.py:13: ZeroDivisionError" in refused["message"]
-    assert "luthien.yaml:2:" in refused["message"]
+async def test_a_role_reads_again_what_is_saved(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each change once, until the role ends; then nobody watches any more."""
+    monkeypatch.setattr(reload.watch, "__kwdefaults__", {"every_s": 0.005})
+    read: list[str] = []
+
+    async def serve(config_: Config, instance: Instance, *, again: asyncio.Event) -> None:
+        for mark in ("a", "b"):
+            save(config, f"pipeline:\n  - {{use: shout, with: {{mark: {mark}}}}}\n")
+            async with asyncio.timeout(10):
+                await again.wait()
+            again.clear()
+            read.append(str(load_checked(config).pipeline[0].with_))
+
+    await reloading(serve)(Config(), instance(str(config)), again=asyncio.Event())
+    assert read == ["{'mark': 'a'}", "{'mark': 'b'}"]
+    await wait_until(lambda: not any(task.get_name() == "files" for task in asyncio.all_tasks()))
+
+
+async def test_without_a_file_there_is_nothing_to_watch() -> None:
+    """The message says what to do."""
+
+    async def serve(*_: object, **__: object) -> None:
+        raise AssertionError("it must not start")
+
+    with pytest.raises(ConfigError, match="--reload needs a configuration file"):
+        await reloading(serve)(Config(), instance(""), again=asyncio.Event())
 
 
 def test_a_policy_in_force_keeps_its_module(config: Path) -> None:

@@ -126,6 +126,8 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
             "1: no provider 'nowhere' under providers (known: anthropic, openai, demo)",
         ),
         ("models: [{name: a, to: b}]", "1: 'b' must read provider/model; `*` keeps the client's model"),
+        ("notify: http://example.com/x", "1: notify must begin with https://"),
+        ("listen: 127.0.0.1:1\nnotify: [https://ok.example, ftp://x]", "2: notify must begin with https://"),
         ("pipeline: [{use: noop, timeout_s: 0}]", "1: timeout_s must be above 0"),
         (
             "providers: {a: {base_url: ftp://x, format: openai_chat}}",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from luthien_stream.core.call import TABLE, LaneError, State, step
 from luthien_stream.core.digest import EMPTY, chain
+from luthien_stream.core.program import Want
 from luthien_stream.core.stagecall import MAX_BODY, Doom, StageCall
 from luthien_stream.events.log import (
     AnyEvent,
     ApprovalDecided,
+    ChunkReceived,
     ChunkReleased,
     EffectRecorded,
     RequestReleased,
@@ -19,6 +23,7 @@ from luthien_stream.events.log import (
     ResponseCompleted,
     ResponseFailed,
     ResponseStarted,
+    SampleRequested,
     Unknown,
     VerdictReached,
 )
@@ -168,3 +173,77 @@ def test_a_digest_sees_content_and_nothing_else() -> None:
     assert chain(EMPTY, one) == chain(EMPTY, same) != chain(EMPTY, other)
     fields = {"type": "verdict.reached", "policy": "p", "kind": "deny", "reason": "r", "n": 4}
     assert chain(EMPTY, Unknown(fields)) == chain(EMPTY, one)
+
+
+class Sampler(Toy):
+    """Asks for an answer with each `S`, and puts out what comes of it, frame by frame."""
+
+    def feed(self, event: AnyEvent, source: str = "") -> None:
+        if source:
+            kind = type(event).__name__
+            frame = getattr(event, "frame", kind.encode())
+            self._outputs.append(ChunkReleased(call="c", frame=source.encode() + b":" + frame))
+        else:
+            super().feed(event)
+            if getattr(event, "frame", b"") == b"S":
+                self._outputs.append(SampleRequested(call="c", key="k", model="m", body=b"x" * (MAX_BODY + 1)))
+
+    def decide(self, key: str, value: Any, of: str = "", time: int = 0) -> None:
+        self._outputs.append(ChunkReleased(call="c", frame=repr(value).encode()))
+
+
+WANT = Want("k", "sample", {"model": "m"}, 5.0)
+
+
+def sampled() -> StageCall:
+    call = StageCall("c", Sampler())
+    for event in [request("c"), *answer("c", [b"S"], end=False)]:
+        call.feed(SRC, event, 0)
+    return call
+
+
+def drawn(n: int) -> ChunkReceived:
+    return ChunkReceived(call="c", n=n, frame=b"%d" % n)
+
+
+def test_an_answer_that_was_asked_for_is_a_source_of_its_own() -> None:
+    """Its inputs count from 0, are taken once and in order; those of a key that nobody asked for are not."""
+    call = sampled()
+    before = len(call.outputs)
+    assert [call.bodies[0][0], call.outputs[-2].body] == [call.outputs[-2].body_ref, b""]  # type: ignore[union-attr]
+    taken = [
+        call.feed(src, drawn(n), 0) for src, n in [("sample:k", 0), ("sample:k", 2), ("sample:k", 0), ("sample:x", 0)]
+    ]
+    assert taken == [True, False, False, False]
+    assert call.feed("sample:k", drawn(1), 0)
+    assert [e.frame for e in call.outputs[before:]] == [b"sample:k:0", b"sample:k:1"]  # type: ignore[union-attr]
+    assert call.intake.count == 3
+
+
+def test_a_late_answer_is_cut_where_the_record_lies() -> None:
+    """What was read before the record counts, in every run; what comes behind it does not."""
+    call = sampled()
+    before = len(call.outputs)
+    call.feed("sample:k", drawn(0), 0)
+    call.decide(WANT, {"error": "timeout"}, STAGE, 5)
+    (record,) = call.records
+    assert isinstance(record, EffectRecorded)
+    assert record.value == {"error": "timeout", "after": 1}
+    call.decide(WANT, {"error": "timeout"}, STAGE, 6)
+    assert len(call.records) == 1
+    log: list[tuple[str, AnyEvent]] = [("sample:k", drawn(1)), (f"stage:{STAGE}", record), ("sample:k", drawn(2))]
+    assert [call.feed(src, event, 7) for src, event in log] == [True, True, False]
+    said = [e.frame for e in call.outputs[before:]]  # type: ignore[union-attr]
+    assert said == [b"sample:k:0", b"sample:k:1", repr(record.value).encode()]
+    other = sampled()
+    for src, event in [("sample:k", drawn(0)), *log]:
+        other.feed(src, event, 9)
+    assert [e.frame for e in other.outputs[before:]] == said  # type: ignore[union-attr]
+
+
+def test_an_answer_that_is_whole_is_not_late() -> None:
+    """Its own end came first."""
+    call = sampled()
+    call.feed("sample:k", ResponseCompleted(call="c", n=0, lane="original"), 0)
+    call.decide(WANT, {"error": "timeout"}, STAGE, 5)
+    assert call.records == []

@@ -157,6 +157,21 @@ def test_edits_are_new_requests() -> None:
     assert request.body is ANTHROPIC
 
 
+@LENSES
+def test_many_parts_are_replaced_at_once(lens: Lens) -> None:
+    """The bytes are those of one edit after the other; an edit that changes nothing is none."""
+    said = [{"role": role, "content": text} for role, text in (("user", "a"), ("assistant", "b"), ("user", "c"))]
+    body = json.dumps({"x": [1.50, 2], "model": "m", "max_tokens": 9, "messages": said, "input": said}, indent=1)
+    request = lens.request(body.encode())
+    first, second, third = request.parts()
+    at_once = request.replace_all([(first, "A"), (second, "b"), (third, "C")])
+    assert at_once.body == request.replace(first, "A").replace(third, "C").body
+    assert [part.text for part in at_once.parts()] == ["A", "b", "C"]
+    assert request.replace_all([(first, "a")]) is request
+    with pytest.raises(EditError, match="latest request"):
+        at_once.replace_all([(first, "B")])
+
+
 def test_an_instruction_goes_behind_the_cached_ones() -> None:
     """A new instruction never moves what the provider has cached."""
     added = MESSAGES.request(ANTHROPIC).add_system("Really.").get("system")

@@ -98,3 +98,12 @@ def test_a_check_must_return_a_verdict() -> None:
         return None  # type: ignore[return-value]
 
     assert run(forgets, [call("pwd")]).failed
+
+
+def test_a_turn_with_more_calls_than_any_agent_makes_is_stopped() -> None:
+    """With one verdict, and without any of them."""
+    transcript = run(guard, [*(call("pwd") for _ in range(10_000)), End("tool_calls")])
+    assert transcript.tool_calls == []
+    assert [(verdict.kind, verdict.reason) for verdict in transcript.verdicts] == [
+        ("stop", "10000 tool calls in one turn, more than 1000")
+    ]

@@ -50,6 +50,20 @@ def test_tool_calls_are_scored_one_by_one() -> None:
     assert run(reads, [Text("Hi.")]).verdicts == []
 
 
+def test_a_monitor_may_have_nothing_to_say() -> None:
+    """A turn that it leaves out has no score, not even an unscored one."""
+
+    class Calls(Monitor):
+        def is_scored(self, turn: Turn) -> bool:
+            return bool(turn.tool_calls)
+
+        async def score(self, turn: Turn, ctx: Context) -> float:
+            return 0.5
+
+    assert run(Calls(), [Text("Hi.")]).verdicts == []
+    assert [verdict.score for verdict in run(Calls(), CAME).verdicts] == [0.5]
+
+
 def test_a_monitor_sees_what_was_asked() -> None:
     """The turn begins with the user's texts."""
 

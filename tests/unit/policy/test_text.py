@@ -87,6 +87,22 @@ def test_other_carriers_pass_are_mapped_or_dropped() -> None:
     assert (thinking.text, call.args, end) == ("open #", {"a": ["x#", 2], "b#": None}, End("stop"))
 
 
+def test_arguments_that_are_not_changed_stay_as_they_are() -> None:
+    """Not a blank of them; what is no JSON is text."""
+    plain, custom = ToolCall("i", "n", '{ "a" : "x" }'), ToolCall("i", "n", "12 {", kind="custom")
+    left = run(HidesAll(), [plain, custom, ToolCall("i", "n", "{1")]).tool_calls
+    assert left[0] is plain
+    assert [call.arguments for call in left[1:]] == ["# {", "{#"]
+
+
+@pytest.mark.parametrize("cuts", [["a1 2", "3 b4"], ["a1 23 b4"], [*"a1 23 b4"]])
+def test_edits_are_on_record(cuts: list[str]) -> None:
+    """One verdict with their number, however the text was cut; none without an edit."""
+    came: list[Event] = [*of(ONE, *cuts), PartEnd(ONE), ToolCall("i", "n", '{"a":"1"}')]
+    assert [(v.kind, v.reason) for v in run(HidesAll(), came).verdicts] == [("rewrite", "4 edits")]
+    assert run(HidesAll(), of(ONE, "plain")).verdicts == []
+
+
 @pytest.mark.parametrize("edits", [[(0, 0, "")], [(2, 1, "")], [(0, 2, ""), (1, 3, "")], [(3, 5, "")]])
 def test_impossible_edits_fail(edits: list[Edit]) -> None:
     """An edit that is empty, out of order or outside the text is the author's mistake."""

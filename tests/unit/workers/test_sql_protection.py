@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import msgspec
@@ -42,6 +42,9 @@ READS = [
     "EXPLAIN ANALYZE SELECT * FROM t",
     "EXPLAIN DELETE FROM t",
     "SELECT a FROM t WHERE " + " AND ".join(["a IS NOT NULL AND NOT (b = -1)"] * 40),
+    "PRAGMA foreign_keys",
+    "EXEC sp_help 'dbo.t'",
+    "SELECT a FROM t MINUS SELECT a FROM u",
     "VALUES (1), (2)",
     "USE shop",
     "BEGIN; SELECT 1; COMMIT",
@@ -124,8 +127,14 @@ NEVER = [
     "CREATE EXTENSION plpython3u",
     "ATTACH DATABASE 'x.php' AS y",
     "PRAGMA writable_schema = ON",
+    "PRAGMA journal_mode(delete)",
+    "EXEC sp_help 'x'; EXEC xp_cmdshell 'dir'",
+    "EXEC sp_help 'x' EXEC xp_cmdshell 'dir'",
     "KILL 5",
     "SELECT 1 SHUTDOWN",
+    "SELECT a FROM t SHUTDOWN",
+    "SELECT 1 DELETE FROM t",
+    "REPAIR TABLE t",
     "WAITFOR DELAY '0:0:5'",
     "IF 1 = 1 DROP TABLE t",
     "SELECT pg_read_file('/etc/passwd')",
@@ -238,7 +247,8 @@ def test_recorded_agents(step: int) -> None:
     assert asked.total() == 5867
     different = list(asked)[::step]
     calls: list[Event] = [ToolCall(str(n), "run_sql", json.dumps({"query": sql})) for n, sql in enumerate(different)]
-    verdicts = run(made("sql_protection", allow="read"), calls).verdicts
+    policy = made("sql_protection", allow="read")
+    verdicts = [verdict for at in range(0, len(calls), 500) for verdict in run(policy, calls[at : at + 500]).verdicts]
     denied = {different[int(verdict.about)]: verdict.reason for verdict in verdicts if verdict.kind == "deny"}
     assert sum(asked[sql] for sql in denied) <= 0.03 * sum(asked[sql] for sql in different)
     for sql, reason in denied.items():
@@ -266,12 +276,12 @@ HOSTILE: dict[str, str] = {
 @pytest.mark.parametrize("sql", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_statements_take_bounded_time(sql: str) -> None:
     """And end in one verdict."""
-    began = perf_counter()
+    began = process_time()
     came: list[Event] = [ToolCall("1", "run_sql", json.dumps({"query": sql})), End("tool_calls")]
     transcript = run(made("sql_protection"), came)
     assert [verdict.kind for verdict in transcript.verdicts] in (["deny"], ["allow"])
     assert not transcript.failures
-    assert perf_counter() - began < 5
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize("config", [{}, {"allow": "read", "dialect": "mysql"}])
