@@ -29,7 +29,7 @@ from luthien_stream.policy.item import Down, Item
 from luthien_stream.policy.pipeline import Bound
 from luthien_stream.policy.stream import NEXT, Events
 from luthien_stream.policy.tally import Ran
-from luthien_stream.policy.trace import describe, place
+from luthien_stream.policy.trace import describe, in_hand
 from luthien_stream.policy.waiting import Waiting
 from luthien_stream.policy.watch import Watch
 
@@ -263,7 +263,7 @@ class Driver:
         """Record the failure; `open` goes on without the policy, `closed` ends the call."""
         bound = self._bound
         went = "closed" if isinstance(error, Nondeterminism) else bound.on_error
-        message = describe(error, place(error, self._generator, type(bound.policy)))
+        message = describe(error, self._generator, type(bound.policy), in_hand(self._event, self._shared.at))
         failure = PolicyFailed(call=self._call, policy=bound.name, error=type(error).__name__, message=message)
         failure.went = went
         self._down(failure)

@@ -105,6 +105,7 @@ class Shared:
     """What all policies of one call have in common while they run."""
 
     __slots__ = (
+        "at",
         "bills",
         "clock",
         "draws",
@@ -121,6 +122,8 @@ class Shared:
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or Place()
+        self.at = -1
+        """The ordinal of the input in hand, -1 where it has none."""
         self.now = 0
         """The time of the event in hand, microseconds since 1970."""
         self.clock = 0

@@ -15,7 +15,7 @@ from luthien_stream.policy.effects import WAITS
 from luthien_stream.policy.errors import ForeignAwait, NotAGenerator
 from luthien_stream.policy.pipeline import Bound, Pipeline
 from luthien_stream.policy.tally import Ran
-from luthien_stream.policy.trace import describe, place
+from luthien_stream.policy.trace import describe
 from luthien_stream.policy.waiting import Waiting
 
 
@@ -139,7 +139,7 @@ class RequestRun:
 
     def _fail(self, index: int, bound: Bound, error: BaseException) -> None:
         self._ran(index).failed = True
-        message = describe(error, place(error, self._running, type(bound.policy)))
+        message = describe(error, self._running, type(bound.policy), "at the request")
         failure = PolicyFailed(call=self._call.id, policy=bound.name, error=type(error).__name__, phase="request")
         went = "closed" if isinstance(error, Nondeterminism) else bound.on_error
         failure.message, failure.went = message, went

@@ -107,6 +107,7 @@ class ResponseRun:
         if self._n >= 0:
             self._ordinals.keep(self._raw, (self._n, self._kind))
         self._raw, self._n, self._kind = event.frame, event.n, event.kind
+        self._shared.at = event.n
         self._shared.now = self._shared.clock = event.time
         if event.kind == "rest":
             self._rest = event.frame
@@ -138,6 +139,7 @@ class ResponseRun:
         if self._deaf:
             return
         self._deaf = True
+        self._shared.at = terminal.n
         if terminal.time:
             self._shared.now = self._shared.clock = terminal.time
         try:

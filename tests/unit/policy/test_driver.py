@@ -267,7 +267,7 @@ def test_messages_are_the_same_on_every_machine() -> None:
                 raise ValueError(object())
             yield Text("")
 
-    assert failure(run(Raises(), HELLO))[1].endswith("<object object at 0x…>")
+    assert failure(run(Raises(), HELLO))[1].endswith("<object object at 0x…> (at Text)")
 
 
 def test_open_goes_on_without_the_policy() -> None:
