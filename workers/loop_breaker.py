@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 
 import msgspec
 
@@ -18,6 +19,8 @@ from luthien_stream.policy import Allow, Context, Hold, Stop, ToolCall, ToolGate
 
 WAITING = ("BashOutput", "TaskOutput", "write_stdin", "*poll*", "*sleep*", "*status*", "*wait*", "*watch*")
 _WAITS = re.compile(r"(^|[;&|(]\s*)(sleep|wait|watch)\b")
+COUNTED = 100
+"""Repetitions that are counted."""
 PERIODS = (1, 2)
 """How many calls a loop has that is looked for."""
 
@@ -45,8 +48,8 @@ class LoopBreaker(ToolGate):
         """Count how often the call has been made in a row, this time included."""
         if self._waits(call):
             return Allow()
-        done = list(self._done(ctx.turns))
-        count = max(repeats(done, _key(call), period) for period in PERIODS)
+        past = Past(self._done(ctx.turns))
+        count = max(repeats(past, _key(call), period) for period in PERIODS)
         if self.flag_at and count >= self.flag_at:
             ctx.verdict("score", f"repetition {count} with the same result", score=_score(count), about=call.id)
         reason = f"the same call with the same result, {count} times"
@@ -62,20 +65,35 @@ class LoopBreaker(ToolGate):
         return any(_WAITS.search(command) for command in texts(call, "shell"))
 
     def _done(self, turns: Sequence[Turn]) -> Iterator[Done]:
-        """The calls so far with their results, oldest first; those that wait are left out."""
+        """The calls so far with their results, newest first; those that wait are left out."""
         results = {result.id: result.text for turn in turns for result in turn.tool_results}
-        for turn in turns:
-            for call in turn.tool_calls:
-                if not self._waits(call) and call.id in results:
+        for turn in reversed(turns):
+            for call in reversed(turn.tool_calls):
+                if call.id in results and not self._waits(call):
                     yield Done(_key(call), results[call.id])
 
 
-def repeats(done: Sequence[Done], call: str, period: int) -> int:
+class Past:
+    """Calls that were made, newest first, looked at only as far back as somebody asks."""
+
+    def __init__(self, done: Iterator[Done]) -> None:
+        self._known: list[Done] = []
+        self._rest = done
+
+    def between(self, start: int, end: int) -> Sequence[Done]:
+        """Some of them, fewer where there are no more."""
+        self._known += islice(self._rest, max(0, end - len(self._known)))
+        return self._known[start:end]
+
+
+def repeats(past: Past, call: str, period: int) -> int:
     """How often `call` has run every `period` calls up to now, with one result, this time included."""
-    count, at = 1, len(done) - period
-    while at >= 0 and done[at].call == call and done[at : at + period] == done[len(done) - period :]:
+    newest = past.between(0, period)
+    if len(newest) < period or newest[-1].call != call:
+        return 1
+    count = 1
+    while count < COUNTED and past.between((count - 1) * period, count * period) == newest:
         count += 1
-        at -= period
     return count
 
 

@@ -84,10 +84,17 @@ def _commands(call: ToolCall) -> Iterator[Command]:
     windows = any(re.search(r"(?i)powershell|pwsh|cmd$", one.name) for one in unwrapped(call))
     for text in texts(call, "shell"):
         if windows:
-            yield Command((Word("powershell"), Word(text)))
+            yield Command((Word("powershell"), Word(_unquoted(text))))
         yield from commands(text)
     for text in texts(call, "code"):
         yield from commands(text, "python")
+
+
+def _unquoted(text: str) -> str:
+    """A text for PowerShell without its quoted parts, unless it evaluates them."""
+    if re.search(r"(?i)\b(?:iex|invoke-expression|cmd|-command|-c|pwsh|powershell)\b", text):
+        return text
+    return re.sub(r"\"[^\"]*\"|'[^']*'", '""', text)
 
 
 def _is_unknown(command: Command) -> bool:

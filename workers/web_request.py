@@ -76,7 +76,9 @@ class WebRequest(ToolGate, dict=True):
         if host.kind == "loopback" and host.path.startswith("/luthien"):
             return "the gateway itself"
         if self._allow:
-            return "" if host.is_any_of(self._allow) else f"not allowed: {host.name or 'unknown'}"
+            if host.kind == "unknown":
+                return "not allowed: unknown"
+            return "" if host.is_any_of(self._allow) else f"not allowed: {host.name}"
         match host.kind:
             case "metadata" | "file":
                 return f"{host.kind}: {host.name}"

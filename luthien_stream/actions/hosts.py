@@ -33,6 +33,8 @@ _INSIDE = ("*.internal", "*.local", "*.lan", "*.intranet", "*.corp", "*.home.arp
 _READING = frozenset(
     ("file", "gopher", "dict", "ldap", "ldaps", "jar", "netdoc", "smb", "view-source", "php", "expect", "tftp")
 )
+_STORES = {"s3": "s3.amazonaws.com", "s3a": "s3.amazonaws.com", "gs": "storage.googleapis.com"}
+"""Schemes of stores to where they are."""
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]*|[0-9]+")
 _EMBEDDED = re.compile(r"(?:^|[.-])((?:\d{1,3}[.-]){3}\d{1,3})(?=[.-])|(?:^|[.-])([0-9a-f]{8})(?=\.)")
 _ECHOING = ("nip.io", "sslip.io", "xip.io", "localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "traefik.me")
@@ -69,6 +71,8 @@ def host_of(url: str) -> Host:
         and (scheme[0][-1] == "/" or not text[scheme.end() :][:1].isdigit())
     ):
         return Host(scheme[1], kind="file")
+    if scheme is not None and scheme[1] in _STORES:
+        return Host(_STORES[scheme[1]])
     if scheme is not None and (text[scheme.end() - 1] == "/" or scheme[1] in ("http", "https")):
         text = text[scheme.end() :]
     place, slash, path = re.sub(r"^/+", "", text).partition("/")

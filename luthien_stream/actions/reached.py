@@ -94,6 +94,13 @@ _VALUED = {
 """Program to the letters of options that have a value."""
 _LISTS = frozenset(("-K", "--config", "--input-file"))
 """Options with which URLs come from elsewhere."""
+_HTTPIE = frozenset(("http", "https", "httpie", "xh"))
+"""`http [METHOD] URL [ITEM ...]`."""
+_HOST = {
+    **dict.fromkeys(("psql", "mysql", "mariadb", "redis-cli", "pg_dump"), ("-h", "--host")),
+    **dict.fromkeys(("mongo", "mongosh"), ("--host",)),
+}
+"""Program to its options that name a host."""
 _DEVICE = re.compile(r"/dev/(?:tcp|udp)/([^/\s]+)/(\w+)")
 _PROXIES = re.compile(
     r"(?:-x|--proxy|--preproxy|--socks\w*|--connect-to|--resolve|--url|--doh-url|--referer-url)(?:=(.+))?$"
@@ -126,14 +133,14 @@ def _reached(command: Command) -> Iterator[str]:
     program = command.program.casefold().removesuffix(".exe")
     words = [word.text for word in command.arguments]
     operands = list(_operands(program, words))
-    if program in FETCHING:
-        named = [given for given in _named(words) if given]
-        if operands or named or not {"--version", "--help", "-V", "-h"} & set(words):
-            yield from [*operands, *named] or [""]
-        if any(UNKNOWN in word for word in operands) or _LISTS & set(words) or (program == "wget" and "-i" in words):
-            yield from [*urls_in(command.stdin.text or "")] or [""]
+    if program in _HTTPIE:
+        operands = [word for word in operands if not word.isupper()][:1]
+        yield from (f"localhost{word}" if word.startswith(":") else word for word in operands)
+    elif program in FETCHING:
+        yield from _fetched(program, words, operands, command.stdin.text or "")
     elif program in CONNECTING:
-        yield from operands[:1]
+        listens = any(re.match(r"-\w*l", word) for word in words) and program in ("nc", "ncat", "netcat")
+        yield from () if listens else operands[:1]
     elif program in RESOLVING:
         yield from (word.removeprefix("@") for word in operands if "." in word or word.startswith("@"))
     elif program in LOGGING_IN:
@@ -142,6 +149,7 @@ def _reached(command: Command) -> Iterator[str]:
         yield from (
             url for word in words for url in urls_in(word) if command.words[1:2] != () and "commit" not in words[:2]
         )
+        yield from (behind for word, behind in pairwise(words) if word in _HOST.get(program, ()))
         if program == "git":
             yield from (f"ssh://{word.replace(':', '/', 1)}" for word in words if re.match(r"[\w.-]+@[\w.-]+:", word))
         if program == "openssl":
@@ -151,6 +159,16 @@ def _reached(command: Command) -> Iterator[str]:
     elif language(program) in INTERPRETERS:
         for text in [*words, command.stdin.text or ""]:
             yield from reached_by_code(text)
+
+
+def _fetched(program: str, words: Sequence[str], operands: Sequence[str], stdin: str) -> Iterator[str]:
+    named = [given for given in _named(words) if given]
+    if operands or named or not {"--version", "--help", "-V", "-h"} & set(words):
+        yield from [*operands, *named] or [""]
+    if UNKNOWN in operands:
+        yield from urls_in(stdin)
+    elif _LISTS & set(words) or (program == "wget" and "-i" in words):
+        yield from [*urls_in(stdin)] or [""]
 
 
 def _operands(program: str, words: Sequence[str]) -> Iterator[str]:

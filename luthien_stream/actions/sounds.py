@@ -29,6 +29,11 @@ _VERBS = """
     from pivot unpivot summarize checkpoint discard security reassign move repair check checksum shutdown reconfigure
     stop change xa abort undeploy switch enable disable revert output
 """
+_BRACES = re.compile(
+    r"\{(?!\s*(?:\?\s*=\s*)?call\b)|(?:query|mutation|subscription|fragment)\b[\w\s($:!\[\],=)@.]{0,2000}\{",
+    re.IGNORECASE,
+)
+"""Of what begins with a brace only `{call procedure}` means something to a database."""
 _VERB_SET = frozenset(_VERBS.split())
 _PROSE = re.compile(r"[^\W\d_](?:[^\W_]|[ ,.?!:\n’-]|(?<=\w)'(?=[a-z]\b)|(?<=s)' )*")
 
@@ -39,8 +44,13 @@ def is_sql(text: str) -> bool:
 
 
 def may_be_sql(text: str) -> bool:
-    """False for plain prose, a question or four words and more: a database tool's `query` is SQL unless it is that."""
+    """False for plain prose, a question or four words and more, and for GraphQL and the like.
+
+    A database tool's `query` is SQL unless it is that; no database runs it.
+    """
     head = text.strip()
+    if _BRACES.match(head):
+        return False
     if len(head) > 4000 or not _PROSE.fullmatch(head):
         return True
     words = head.split()

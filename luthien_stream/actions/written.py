@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from luthien_stream.actions.shell import Command, UnreadableError, Word
+from luthien_stream.actions.shell import UNKNOWN, Command, UnreadableError, Word
 from luthien_stream.actions.shell.languages import INTERPRETERS, language
 
 ALL = frozenset(
@@ -57,6 +57,11 @@ _CODE = re.compile(
       \s{{0,9}}\([^,()]{{1,200}}(?:\([^()]{{0,200}}\))?,\s{{0,9}}{_GIVEN}""",
     re.VERBOSE,
 )
+_PERL = re.compile(
+    rf"\bopen\s{{0,9}}\(?\s{{0,9}}[\w$ ]{{1,40}},\s{{0,9}}({_STRING})(?:\s{{0,9}},\s{{0,9}}({_STRING}))?"
+)
+"""Perl's `open` of a handle: what begins with `>` is written."""
+_REMOTE = re.compile(r"[\w.@-]{2,}:")
 _GIT_CONFIG = re.compile(
     r"(?:core\.(?:hookspath|fsmonitor|sshcommand|editor|pager|gitproxy|askpass|attributesfile|worktree)|credential\..*|alias\..*"
     r"|include(?:if)?\..*|url\..*|https?\..*|filter\..*|diff\..*\.(?:command|textconv)|diff\.external|merge\..*\.driver|gpg\..*"
@@ -88,7 +93,12 @@ def written_by_code(code: str) -> Iterator[str]:
         literals.append(found[0])
         return f"\ue000{len(literals) - 1}\ue000"
 
-    for found in _CODE.finditer(_LITERAL.sub(keep, code.replace("\ue000", ""))):
+    text = _LITERAL.sub(keep, code.replace("\ue000", ""))
+    for found in _PERL.finditer(text):
+        mode, path = [literals[int(group.strip("\ue000"))].strip("'\"`") if group else "" for group in found.groups()]
+        if mode.startswith((">", "+>")):
+            yield path or mode.lstrip("+> ")
+    for found in _CODE.finditer(text):
         numbers = [int(group.strip("\ue000")) for group in found.groups() if group]
         is_written = all(any(mode in literals[n][:8] for mode in "wax+") for n in numbers[1:])
         if is_written:
@@ -101,6 +111,8 @@ def _written(command: Command) -> Iterator[str]:
             yield redirect.target.text
     program = command.program.casefold().removesuffix(".exe")
     words = [word.text for word in command.arguments]
+    if UNKNOWN in words and command.stdin.text:  # what `xargs` puts there
+        words += command.stdin.text.split()[:100]
     operands = [word for word in words if not word.startswith("-")]
     if program in ALL:
         yield from operands
@@ -128,7 +140,7 @@ def _into(words: Sequence[str], operands: Sequence[str]) -> Iterator[str]:
     """The last operand, or the folder given by `-t`, and what the others are called in it."""
     folders = [word.partition("=")[2] for word in words if word.startswith("--target-directory=")]
     folders += [behind for word, behind in pairwise(words) if word in ("-t", "--target-directory")]
-    into = [*folders, *operands[-1:]]
+    into = [*folders, *operands[-1:]] if not _REMOTE.match("".join(operands[-1:])) else folders
     yield from into
     for folder in into:
         for name in operands:

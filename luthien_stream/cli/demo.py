@@ -23,6 +23,7 @@ from luthien_stream.cli.demo_session import Exchange, play, readable
 from luthien_stream.cli.welcome import url
 from luthien_stream.config.instance import Instance
 from luthien_stream.config.load import load_config
+from luthien_stream.config.model import DEFAULT_PIPELINE
 from luthien_stream.events.log import VerdictReached
 
 HELP = """Send a short scripted session through the running gateway and show what the models said beside what was
@@ -34,7 +35,7 @@ examples:
   luthien-stream demo --json   one object per call
 """
 ADVICE = """\
-No policy is configured, so nothing was changed. To see some act, write this to luthien.yaml, start again, and repeat:
+To see policies of your own choice act, write this to luthien.yaml, start again, and repeat:
 
   pipeline:
     - use: string_replace
@@ -138,7 +139,7 @@ def _as_object(exchange: Exchange, lanes: Lanes) -> dict[str, Any]:
 
 def _afterword(instance: Instance) -> str:
     path = Path(instance.config) if instance.config else None
-    if not load_config(path, os.environ).pipeline:
+    if load_config(path, os.environ).pipeline in ((), DEFAULT_PIPELINE):
         return ADVICE
     if instance.database == "none":
         return "There is no record (`database: none`), so only what was delivered can be shown."

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from luthien_stream.cli.common import DEFAULT_DATA
 from luthien_stream.config.instance import Instance
-from luthien_stream.config.model import Config, split_address
+from luthien_stream.config.model import DEFAULT_PIPELINE, Config, PolicyUse, split_address
+from luthien_stream.events.slip import SHADOW
 
 TEXT = """
 luthien-stream is ready: {url}
@@ -33,6 +34,7 @@ Policies:         {pipeline}
 Data and logs:    {data}
 Stop:             Ctrl-C
 """
+BY_DEFAULT = "\n                  the default; `pipeline:` in luthien.yaml changes it, `pipeline: []` is for none"
 KEY = "YOUR-GATEWAY-KEY"
 KEY_FLAGS = {
     "passthrough": ("", "", ""),
@@ -82,4 +84,13 @@ def pipeline(config: Config) -> str:
     """The pipeline in force, in one line."""
     if not config.pipeline:
         return "none: everything passes (name some under `pipeline:` in luthien.yaml)"
-    return " → ".join(use.use + (" (open on error)" if use.on_error == "open" else "") for use in config.pipeline)
+    said = " → ".join(_said(use) for use in config.pipeline)
+    return said + (BY_DEFAULT if config.pipeline == DEFAULT_PIPELINE else "")
+
+
+def _said(use: PolicyUse) -> str:
+    if use.external:
+        return f"{use.external}@{use.version} (workers of your own)"
+    more = {"only watches": use.mode == SHADOW, "open on error": use.on_error == "open"}
+    words = ", ".join(word for word, holds in more.items() if holds)
+    return use.use + (f" ({words})" if words else "")

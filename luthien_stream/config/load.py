@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from luthien_stream.config.check import check
-from luthien_stream.config.model import Config, Provider
+from luthien_stream.config.model import DEFAULT_PIPELINE, Config, Provider
 from luthien_stream.config.model_list import SECTIONS, remarks, settled
 from luthien_stream.config.read import Finding, Problem, Reading
 from luthien_stream.errors import ConfigError
@@ -20,7 +20,7 @@ DEFAULT_PROVIDERS = {
     "anthropic": Provider("https://api.anthropic.com", "anthropic_messages", passthrough=True),
     "openai": Provider("https://api.openai.com/v1", ("openai_chat", "openai_responses"), passthrough=True),
 }
-_AUTH = ("auth",)
+_AUTH, _PIPELINE = ("auth",), ("pipeline",)
 
 
 def load_config(
@@ -41,6 +41,8 @@ def examine(
     config = Config() if path is None else reading.read(_text(path), Config)
     if config is None:
         return None, sorted(set(reading.problems))
+    if _PIPELINE not in reading.lines:
+        config = replace(config, pipeline=DEFAULT_PIPELINE)
     config, missing = settled(_completed(config, path), environ, auth_given=_AUTH in reading.lines)
     for where, message in chain(missing, check(config), _unreadable(config), *(more(config) for more in checks)):
         reading.complain(where, message)

@@ -116,6 +116,16 @@ class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_"
     phases: tuple[Literal["request", "response"], ...] = ()
 
 
+DEFAULT_PIPELINE = (
+    PolicyUse("secret_redact", mode="shadow"),
+    PolicyUse("shell_guard"),
+    PolicyUse("sensitive_write"),
+    PolicyUse("sql_protection"),
+    PolicyUse("hidden_text"),
+)
+"""What is in force where a configuration says nothing of a `pipeline`; `pipeline: []` is for none."""
+
+
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """The whole file. `redis`: `embedded`, `memory` or a URL; `database`: `embedded`, `none` or a URL.
 

@@ -72,4 +72,4 @@ def _torn(uses: Sequence[PolicyUse]) -> Iterator[Finding]:
                 f"the stage `{stage}` is further up already, with others between: name this one otherwise",
             )
         seen.add(stage)
-        before = stage
+        before = "" if use.external else stage

@@ -11,11 +11,10 @@ from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
-from msgspec import Struct
-
 from luthien_stream.core.accept import CUT, EFFECT, TAKEN, Intake
 from luthien_stream.core.call import TABLE, LaneError, State
 from luthien_stream.core.digest import EMPTY, chain, digest_of
+from luthien_stream.core.doom import Doom as Doom
 from luthien_stream.core.program import SAMPLE, Program, Want
 from luthien_stream.events.log import (
     AnyEvent,
@@ -35,21 +34,11 @@ MAX_BODY = 32 * 1024
 _WITH_BODY = frozenset({RequestReceived, RequestReleased, SampleRequested})
 
 
-class Doom(Struct, frozen=True):
-    """A call is to be ended as soon as its whole log has been read."""
-
-    reason: str
-    message: str
-    gently: bool = True
-    """The program closes what is open; False where it cannot be trusted to."""
-    by: str = ""
-    """The person who wants it, if one does."""
-
-
 class StageCall:
     """See the module. `now` is always microseconds since 1970 and only stamps outputs."""
 
     __slots__ = (
+        "_early",
         "_floor_digest",
         "_late",
         "_moves",
@@ -76,6 +65,8 @@ class StageCall:
         self.intake = Intake()
         self.samples: dict[str, Intake] = {}
         """The answers that the program has asked for, by key."""
+        self._early: dict[str, EffectRecorded] = {}
+        """Records that an answer is late which came before what they say was taken of it."""
         self._late: set[str] = set()
         """Of these the ones that are recorded as too late, and the record has not been read yet."""
         self.floor = floor
@@ -121,8 +112,7 @@ class StageCall:
             self._advance(now)
         elif outcome == EFFECT and type(event) is EffectRecorded:
             if event.key != CUT:
-                self.program.decide(event.key, event.value, event.of, event.time)
-                self._advance(now)
+                self._use(event, now)
         elif outcome == "foreign" and src.startswith(SAMPLE):
             return self._sampled(src, event, now)
         elif outcome == "splice":
@@ -136,12 +126,26 @@ class StageCall:
     def _sampled(self, src: str, event: AnyEvent, now: int) -> bool:
         """Take an input of an answer that the program has asked for; behind the record that it is late, none."""
         key = src.removeprefix(SAMPLE)
-        intake = self.samples.get(key)
-        if intake is None or key in self.intake.effects or intake.accept(src, event) != TAKEN:
+        intake, late = self.samples.get(key), self._early.get(key)
+        if intake is None or (key in self.intake.effects and late is None) or intake.accept(src, event) != TAKEN:
             return False
         self.program.feed(event, src)
         self._advance(now)
+        if late is not None:
+            self._use(late, now)
         return True
+
+    def _use(self, effect: EffectRecorded, now: int) -> None:
+        """Hand in a recorded result. That an answer is late is said of what was taken of it by then: a server that
+        forgot both may have been told again in another order."""
+        sample = self.samples.get(effect.key)
+        after = effect.value.get("after", 0) if isinstance(effect.value, dict) else 0
+        if sample is not None and not sample.over and sample.count < after:
+            self._early[effect.key] = effect
+            return
+        self._early.pop(effect.key, None)
+        self.program.decide(effect.key, effect.value, effect.of, effect.time)
+        self._advance(now)
 
     def wants(self) -> Sequence[Want]:
         """The effects that the program waits for and nobody has recorded."""

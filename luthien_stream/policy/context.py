@@ -40,7 +40,19 @@ EFFECTS = 1_000
 class Context:
     """Time, chance, verdicts and facts for one policy in one phase of one call."""
 
-    __slots__ = ("_count", "_draws", "_me", "_note", "_random", "_said", "_session", "_shared", "call", "reached")
+    __slots__ = (
+        "_count",
+        "_draws",
+        "_me",
+        "_note",
+        "_random",
+        "_said",
+        "_session",
+        "_shared",
+        "_turns",
+        "call",
+        "reached",
+    )
 
     def __init__(
         self,
@@ -55,6 +67,7 @@ class Context:
         self._me, self._shared, self._note, self._said = me, shared, note, said
         self._draws: list[Draw] = []
         self._session: Session | None = None
+        self._turns: tuple[Request, Sequence[Turn]] | None = None
         self._random: random.Random | None = None
         self._count = 0
         self.reached = 0
@@ -96,7 +109,12 @@ class Context:
     @property
     def turns(self) -> Sequence[Turn]:
         """The conversation up to what is to be answered now, oldest first; empty in a run without a request."""
-        return turns_of(self._shared.request) if self._shared.request is not None else ()
+        request = self._shared.request
+        if request is None:
+            return ()
+        if self._turns is None or self._turns[0] is not request:
+            self._turns = request, turns_of(request)
+        return self._turns[1]
 
     @property
     def preflight(self) -> bool:

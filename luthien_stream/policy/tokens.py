@@ -1,7 +1,7 @@
 """Counting tokens without a network: the `o200k_base` vocabulary that the litellm package carries.
 
 Exact for OpenAI's models since GPT-4o, an estimate for others. It is loaded at the first count: half a second, and
-60 MB from then on. The package is looked up, never imported.
+some 75 MB from then on. The package is looked up, never imported.
 """
 
 from __future__ import annotations

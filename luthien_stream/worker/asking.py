@@ -31,6 +31,8 @@ from luthien_stream.worker.presence import Presence
 
 LOOK_S = 0.5
 """How often it is looked whether an approval is still another call's."""
+AGAIN_S = 2.0
+"""How often it is looked for an approval while a person is asked."""
 EXPIRED = {"decision": "expired", "by": "", "args": None}
 Answered = tuple[str, str, Want, Any]
 """A call, its edge, what was asked and what was adopted for the answer."""
@@ -50,17 +52,17 @@ class Asking:
     async def perform(self, call: str, want: Want) -> Any:
         """Wait for the deadline, in microseconds since 1970, in `args`. A takeover waits on for the same one."""
         hold = self._hold(call, want)
-        left_s = max(0.0, (hold.deadline - self._clock.now_us()) / 1e6)
         try:
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(max(0.0, (hold.deadline - self._clock.now_us()) / 1e6)):
                 standing = await self._standing(call, want, hold)
-                if standing is not None:
-                    return {"decision": standing.decision, "by": standing.by, "args": standing.args}
-                await sure(self._clock, lambda: hold_open(self._bus, hold, self._clock.now_us()))
+                if standing is None:
+                    await sure(self._clock, lambda: hold_open(self._bus, hold, self._clock.now_us()))
+                while standing is None:
+                    await self._clock.sleep(AGAIN_S)
+                    standing = await self._late(call, want, hold)
         except TimeoutError:
             return EXPIRED
-        await self._clock.sleep(max(0.0, (hold.deadline - self._clock.now_us()) / 1e6))
-        return EXPIRED
+        return {"decision": standing.decision, "by": standing.by, "args": standing.args}
 
     async def decided(self, answered: Iterable[Answered]) -> None:
         """Write down what was adopted, before it is settled: nobody may get an answer whose approval then stands."""
@@ -82,13 +84,21 @@ class Asking:
 
     async def _standing(self, call: str, want: Want, hold: Hold) -> Standing | None:
         """Take an approval that stands; one whose call may still be delivered is waited for, while its edge lives."""
-        once = f"{call}/{self._stage}/{want.key}"
         while True:
             found = await sure(self._clock, lambda: standing_for(self._bus, hold.session, hold.digest))
             if found is None or await self._stands(found):
                 # Also where there is none: this may be the repeat of an owner that took it and died.
-                return await sure(self._clock, lambda: take_standing(self._bus, hold.session, hold.digest, once=once))
+                return await self._take(call, want, hold)
             await self._clock.sleep(LOOK_S)
+
+    async def _late(self, call: str, want: Want, hold: Hold) -> Standing | None:
+        """Take an approval that has come since, too late for an earlier call that asked the same."""
+        found = await sure(self._clock, lambda: standing_for(self._bus, hold.session, hold.digest))
+        return await self._take(call, want, hold) if found is not None and await self._stands(found) else None
+
+    async def _take(self, call: str, want: Want, hold: Hold) -> Standing | None:
+        once = f"{call}/{self._stage}/{want.key}"
+        return await sure(self._clock, lambda: take_standing(self._bus, hold.session, hold.digest, once=once))
 
     async def _stands(self, found: Standing) -> bool:
         """Whether nobody else may still get what the approval was given for."""

@@ -80,8 +80,13 @@ def command(got: Received) -> dict[str, Any] | None:
 
 
 async def approvals(gateway: Gateway, *words: str) -> tuple[int, str]:
-    """Run the command; return its exit code and what it said."""
-    run = [COMMAND, "approvals", *words, "--data", str(gateway.data)]
+    """Run the command."""
+    return await run_command(gateway, "approvals", *words)
+
+
+async def run_command(gateway: Gateway, *words: str) -> tuple[int, str]:
+    """Run a command; return its exit code and what it said."""
+    run = [COMMAND, *words, "--data", str(gateway.data)]
     done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -102,6 +107,9 @@ async def waiting(gateway: Gateway, *flags: str, but: str = "") -> dict[str, Any
 async def test_people_decide_on_the_command_line(tmp_path: Path) -> None:
     """They see each character; each answer does what it says, and a second one is told who was first."""
     async with asking(tmp_path) as gateway, session() as http:
+        words = [COMMAND, "approvals", "watch", "--json", "--data", str(gateway.data)]
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        watching = await asyncio.create_subprocess_exec(*words, stdout=pipe, stdin=nothing)
         held = ask(gateway, http)
         hold = await waiting(gateway)
         assert json.loads(hold["arguments"]) == COMMANDS
@@ -121,6 +129,10 @@ async def test_people_decide_on_the_command_line(tmp_path: Path) -> None:
             more = ["--args", '{"command": "ls"}'] if kind == "modify" else []
             assert (await approvals(gateway, kind, hold["call_id"], *more))[0] == 0
             assert command(await held) == wanted
+        watching.terminate()
+        lines, _ = await watching.communicate()
+        told = [json.loads(line)["status"] for line in lines.splitlines()]
+        assert told[:2] == ["waiting", "approve"]
 
 
 async def test_a_late_approval_counts_for_the_next_identical_tool_call(tmp_path: Path) -> None:
@@ -169,3 +181,27 @@ async def test_an_approval_outlives_the_edge_of_its_call(tmp_path: Path) -> None
         again = await waiting(gateway, but=hold["call_id"])
         assert (await approvals(gateway, "reject", again["call_id"]))[0] == 0
         assert command(await second) is None
+
+
+async def test_a_session_is_stopped_while_a_person_is_asked(tmp_path: Path) -> None:
+    """The client has a whole turn that says who it was; nothing waits any more, and stopping again finds nothing."""
+    async with asking(tmp_path, edges=2) as gateway, session() as http:
+        held = [ask(gateway, http) for _ in range(3)]
+        await waiting(gateway)
+        ids: set[str] = set()
+        while not all(task.done() for task in held):
+            code, said = await run_command(gateway, "stop", "run 7", "--by", "ann", "--reason", "enough")
+            assert (code, set(said.split())) == (0, {"ended", *(ids_of(said))}) or code == 3
+            ids |= ids_of(said)
+        for got in [await task for task in held]:
+            assert got.call_id in ids
+            assert (got.broken, command(got)) == ("", None)
+            assert b"Stopped by ann: enough" in got.body
+            assert b"message_stop" in got.body
+        assert await approvals(gateway, "list") == (0, "Nothing waits for an answer.\n")
+        assert (await run_command(gateway, "stop", "--all"))[0] == 3
+
+
+def ids_of(said: str) -> set[str]:
+    """The calls that were ended."""
+    return {line.removeprefix("ended ") for line in said.splitlines() if line.startswith("ended ")}

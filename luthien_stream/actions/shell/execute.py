@@ -119,7 +119,7 @@ class Executor:
         """The commands that stand in this one's own words."""
         program, words = command.program, command.arguments
         if program == "xargs":
-            return [w.xargs(words)]
+            return [w.xargs(words, _lines(command.stdin))]
         if program in {"find", "gfind", "fd", "fdfind"}:
             return list(w.executed_by_find(words))
         if program == "env" and (split := re.match(r"(?:-S|--split-string=?)\s*(.*)", _first(words), re.S)) is not None:
@@ -205,6 +205,13 @@ def _with(command: Command, words: Sequence[Word], name: str = "") -> Command:
     """The command that this one runs, with its input and its redirections already taken."""
     substituted = command.substituted + (command.stdin.sources if command.program == "xargs" else ())
     return Command(tuple(words), (), command.stdin, (*command.via, name or command.program), (), substituted)
+
+
+def _lines(stdin: Stream) -> list[Word]:
+    """What `xargs` is given, where the text tells it: one word a line."""
+    if stdin.text is None or UNKNOWN in stdin.text:
+        return []
+    return [Word(line) for line in stdin.text.split("\n") if line][:64]
 
 
 def _first(words: Sequence[Word]) -> str:

@@ -92,7 +92,7 @@ _JOIN = re.compile(r"(['\"])\s*(?:\+|\.\.?|\n)\s*\1")
 _SOCKET = re.compile(r"socket", re.I)
 _DUPLICATED = re.compile(r"dup2|pty\.spawn|/bin/(?:ba|z|da)?sh|cmd\.exe|>&\d?S|\bexec\b")
 _FETCHED = re.compile(
-    r"urlopen|urllib|requests\.get|https?\.get|fetch\s*\(|LWP|open-uri|URI\.open|file_get_contents\s*\(\s*['\"]http|curl",
+    r"urlopen|urllib|requests\.get|https?\.get|fetch\s*\(|LWP|\bget\s*\(?\s*['\"]https?:|open-uri|URI\.open|file_get_contents\s*\(\s*['\"]http|curl",
     re.I,
 )
 _EVALUATED = re.compile(
@@ -134,8 +134,12 @@ def code_in(program: str, words: Sequence[Word]) -> tuple[list[str], str | None]
         elif text.startswith("-") and text != "-":
             at += 1
         else:
-            return code, None if code else text
+            return code, None if code else _script(text)
     return code, None if code or program in SCREEN else "-"
+
+
+def _script(operand: str) -> str:
+    return "-" if operand in {"/dev/stdin", "/dev/fd/0"} else operand
 
 
 def read_code(program: str, code: str, depth: int = 0) -> Iterator[Found]:

@@ -63,15 +63,18 @@ def shell_texts(command: Command) -> list[tuple[str, Sequence[Word]]]:
 
 
 def _of_shell(command: Command) -> list[tuple[str, Sequence[Word]]]:
-    """The text of `bash -c`, or what it reads."""
+    """The text of `bash -c`, or what it reads; `bash -n` only checks it."""
     words = command.arguments
+    if any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", word.text) for word in words[:1]):
+        return []
     for at, word in enumerate(words):
         if re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*|--command|--init-command|-C", word.text):
             rest = [one for one in words[at + 1 :] if one.text not in {"--"}]
             while rest and re.fullmatch(r"[-+][a-zA-Z]+", rest[0].text):
                 rest.pop(0)
             return [(rest[0].text, rest[2:])] if rest else []
-        if not word.text.startswith(("-", "+")) and words[at - 1].text not in {"-o", "-O", "+O", "+o", "--rcfile"}:
+        takes = at > 0 and words[at - 1].text in {"-o", "-O", "+O", "+o", "--rcfile"}
+        if not takes and not word.text.startswith(("-", "+")) and word.text not in {"/dev/stdin", "/dev/fd/0"}:
             return []
     return [(generated(command.stdin), [one for one in words if not one.text.startswith("-")])]
 

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from luthien_stream.actions.shell.model import UNKNOWN, Word
 from luthien_stream.actions.shell.tables import NAMES_FIRST, RUNNERS, SWITCHES, Prefix
 
+EVERYTHING = (Word(UNKNOWN, True),)
+"""What nobody knows the number of."""
+
 
 def behind(words: Sequence[Word], prefix: Prefix) -> list[Word]:
     """The words behind a wrapper's own options, assignments and operands."""
@@ -83,22 +86,23 @@ def _past_options(words: Sequence[Word]) -> list[Word]:
     return list(words[at:])
 
 
-def xargs(words: Sequence[Word]) -> list[Word]:
-    """The command that `xargs` runs, with one word that stands for all of its input."""
-    rest = behind(
-        words, Prefix("-I -n -P -L -d -a -E -s -i --max-args --max-procs --delimiter --arg-file --replace --max-lines")
-    )
-    marks = [word.text for word in option_values(words, {"-I", "--replace"})]
+def xargs(words: Sequence[Word], given: Sequence[Word] = ()) -> list[Word]:
+    """The command that `xargs` runs, with what it is given; where that is not known, one word stands for all of it."""
+    rest = behind(words, Prefix("-I -n -P -L -d -a -E -s --max-args --max-procs --delimiter --arg-file --max-lines"))
+    marks = [word.text for word in option_values(words, {"-I"})]
     marks += [word.text[2:] for word in words if word.text.startswith("-I") and len(word.text) > 2]
-    return filled(rest, marks or (["{}"] if any(word.text in {"-i", "--replace"} for word in words) else []))
+    braces = ["{}"] if any(word.text in {"-i", "--replace"} for word in words) else []
+    if not marks and not braces:
+        given = [Word(part) for line in given for part in line.text.split()]
+    return filled(rest, marks or braces, given or EVERYTHING)
 
 
-def filled(words: Sequence[Word], marks: Sequence[str], values: Sequence[Word] = (Word(UNKNOWN, True),)) -> list[Word]:
+def filled(words: Sequence[Word], marks: Sequence[str], values: Sequence[Word] = EVERYTHING) -> list[Word]:
     """Put `values` where a mark stands, or at the end where none does."""
     out: list[Word] = []
     for word in words:
         mark = next((mark for mark in marks if mark and mark in word.text), None)
-        out += [word] if mark is None else [Word(word.text.replace(mark, one.text), True) for one in values]
+        out += [word] if mark is None else [Word(word.text.replace(mark, one.text), one.many) for one in values]
     return out if marks else [*out, *values]
 
 

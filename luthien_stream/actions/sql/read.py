@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import cache
 from typing import Final
 
 import sqlglot
@@ -20,8 +21,8 @@ _UNKNOWN, _NESTED = "no SQL that can be read", "SQL that is nested too deeply"
 LONGEST_TRICKY: Final = 32_768
 """The same where each dialect has a reading of its own."""
 MOST_TOKENS: Final = 16_384
-DEEPEST: Final = 32
-"""Brackets and CASE that may be open at once, and NOT or minus in a row."""
+DEEPEST: Final = 16
+"""Brackets and CASE that may be open at once, and NOT or minus in a row: fewer than a full stack ever needs."""
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it logs statements that it cannot parse
 _EXPLAIN = re.compile(
     r"\w+\b(?P<how>.*?)\b(?P<rest>(?:select|with|insert|update|delete|replace|merge|values|create|drop|exec|call|do)\b.*)",
@@ -124,9 +125,14 @@ def _read(text: str, dialect: str) -> list[Statement]:
     return _parsed(_tokens(text, dialect), text, dialect)
 
 
+@cache
+def _dialect(name: str) -> sqlglot.Dialect:
+    return sqlglot.Dialect.get_or_raise(name)
+
+
 def _tokens(text: str, dialect: str) -> list[Token]:
     try:
-        tokens = sqlglot.tokenize(text, dialect=dialect)
+        tokens = _dialect(dialect).tokenize(text)
     except SqlglotError:
         raise Unreadable(_UNKNOWN) from None
     _check_size(tokens)
@@ -135,7 +141,7 @@ def _tokens(text: str, dialect: str) -> list[Token]:
 
 def _parsed(tokens: list[Token], text: str, dialect: str) -> list[Statement]:
     try:
-        roots = sqlglot.Dialect.get_or_raise(dialect).parser().parse(tokens, text)
+        roots = _dialect(dialect).parser().parse(tokens, text)
         called = _called(tokens)
         return [_one(root, dialect, called) for root in roots if root is not None]
     except RecursionError:

@@ -74,6 +74,11 @@ _INSIDE: dict[type[exp.Expr], Level] = {
     exp.Execute: Level.OTHER,
 }
 """What counts wherever it stands: a changing CTE hides in a SELECT."""
+_TELLING = (
+    *_INSIDE,
+    *(exp.Alias, exp.TableAlias, exp.SetOperation, exp.Pragma, exp.Use, exp.Table, exp.Identifier),
+)
+"""What is looked at in a tree; all else says nothing by itself."""
 _SHAPES = frozenset(("TABLE", "VIEW", "INDEX", "SEQUENCE", "TYPE", "COLUMN", "SCHEMA", "CONSTRAINT"))
 _COMMANDS = {"SHOW": Level.READ, "REPLACE": Level.WRITE, "RENAME": Level.DDL, "VACUUM": Level.DDL, "REINDEX": Level.DDL}
 _PRAGMAS = re.compile(
@@ -103,6 +108,8 @@ def statement_of(root: exp.Expr, called: Sequence[str]) -> Statement:
     functions = list(called)
     unbounded = False
     for node in root.walk():
+        if not isinstance(node, _TELLING):
+            continue
         inside = _level(node)
         if inside > level and not only_planned:
             level, what = inside, _what(node)

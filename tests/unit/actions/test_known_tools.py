@@ -184,6 +184,9 @@ def test_what_is_sql(text: str, sql: bool) -> None:
 def test_prose() -> None:
     """Only plain prose is taken for prose."""
     assert not may_be_sql("Who's the customers' favourite, and why?")
+    assert not may_be_sql("query Orders($n: Int!) { orders(first: $n) { id } }")
+    assert not may_be_sql('{"term": {"user": "x"}}')
+    assert may_be_sql("{call xp_cmdshell('dir')}")
     assert may_be_sql("show tables")
     assert may_be_sql("xp_cmdshell 'dir'")
     assert may_be_sql("Find x; y z")

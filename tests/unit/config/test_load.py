@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from luthien_stream.config.load import DEFAULT_PROVIDERS, load_config, policy_folder
-from luthien_stream.config.model import Config
+from luthien_stream.config.model import DEFAULT_PIPELINE, Config
 from luthien_stream.errors import ConfigError
+from luthien_stream.policy.catalogue import load_stages
 
 
 def load(tmp_path: Path, text: str, **environ: str) -> Config:
@@ -32,13 +33,32 @@ def test_without_a_file_both_vendors_are_there_and_nothing_listens_outside() -> 
     assert config.providers == DEFAULT_PROVIDERS
     assert all(provider.passthrough and not provider.api_key for provider in config.providers.values())
     assert (config.listen, config.admin.listen) == ("127.0.0.1:8000", "127.0.0.1:8001")
-    assert config.pipeline == ()
+    assert config.pipeline == DEFAULT_PIPELINE
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
 def test_an_empty_file_means_the_defaults(tmp_path: Path, text: str) -> None:
     """Every key is optional."""
     assert load(tmp_path, text) == load_config(None, {})
+
+
+def test_no_policies_are_said_by_an_empty_list(tmp_path: Path) -> None:
+    """Silence means the default."""
+    assert load(tmp_path, "pipeline: []\n").pipeline == ()
+    assert load(tmp_path, "database: none\n").pipeline == DEFAULT_PIPELINE
+
+
+def test_the_default_pipeline_can_be_loaded() -> None:
+    """All but the redactor, which only watches, stand in one stage."""
+    stages = load_stages(DEFAULT_PIPELINE, None)
+    assert [bound.name for pipeline in stages.pipelines for bound in pipeline.policies] == [
+        "shell_guard",
+        "sensitive_write",
+        "sql_protection",
+        "hidden_text",
+        "secret_redact",
+    ]
+    assert stages.shadow is not None
 
 
 def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:

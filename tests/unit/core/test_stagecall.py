@@ -241,6 +241,17 @@ def test_a_late_answer_is_cut_where_the_record_lies() -> None:
     assert [e.frame for e in other.outputs[before:]] == said  # type: ignore[union-attr]
 
 
+def test_a_record_that_comes_first_waits_for_what_it_says_was_taken() -> None:
+    """A server that has forgotten is told again by edge and worker, each at its own time."""
+    call = sampled()
+    before = len(call.outputs)
+    record = EffectRecorded(call="c", key="k", kind="sample", value={"error": "timeout", "after": 2})
+    log: list[tuple[str, AnyEvent]] = [(f"stage:{STAGE}", record), *(("sample:k", drawn(n)) for n in range(3))]
+    assert [call.feed(src, event, 7) for src, event in log] == [True, True, True, False]
+    said = [e.frame for e in call.outputs[before:]]  # type: ignore[union-attr]
+    assert said == [b"sample:k:0", b"sample:k:1", repr(record.value).encode()]
+
+
 def test_an_answer_that_is_whole_is_not_late() -> None:
     """Its own end came first."""
     call = sampled()

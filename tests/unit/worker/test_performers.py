@@ -95,6 +95,14 @@ async def test_an_approval_that_stands_answers_at_once_and_once(rig: Rig) -> Non
     assert [hold.call for hold in await all_holds(rig.bus)] == ["d"]
 
 
+async def test_an_approval_of_the_same_question_answers_a_call_that_waits(rig: Rig) -> None:
+    """It came too late for the call that had asked first."""
+    waiting = asyncio.create_task(rig.perform("ask", asked(60)))
+    await wait_until(lambda: rig.bus.data.members != {})
+    await stand(rig.bus, "run 7", "d1", Standing("approve", "ann"), for_s=60)
+    assert (await waiting)["by"] == "ann"
+
+
 @pytest.mark.parametrize("gone", ["its client", "its edge"])
 async def test_an_approval_that_nobody_got_is_taken_by_the_next(rig: Rig, gone: str) -> None:
     """As long as its call may still be delivered it is that call's."""

