@@ -111,7 +111,7 @@ def _try_file(name: str, reader: Reader, trial: Trial, summary: Summary) -> None
                 case = reader.read(line, number)
                 outcome = trial.run(case)
             except BadCase as error:
-                outcome = Outcome(number, "error", f"line {number}: {error}")
+                outcome = Outcome(error.facts.get("id", number), "error", f"line {number}: {error}")
             summary.add(outcome, case)
             _print(outcome)
             news.tell(number)

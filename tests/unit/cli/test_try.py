@@ -336,6 +336,13 @@ def test_what_is_no_case_says_why_and_the_rest_goes_on(tried: Try, line: str, sa
     assert "1 of 3 cases could not be tried" in err
 
 
+def test_a_line_that_is_no_case_keeps_its_id(tried: Try) -> None:
+    """As far as it can be read; marks at the beginning and line ends of other systems are no obstacle."""
+    _, lines, _ = tried(["noop"], '\ufeff{"id": "first", "text": "a"}\r', '{"id": "x", "text": 1}', "[]")
+    assert [(one["id"], one["verdict"]) for one in lines] == [("first", "allow"), ("x", "error"), (3, "error")]
+    assert "line 2: `text` is text" in lines[1]["reason"]
+
+
 def test_labels_give_recall_and_false_alarms(tried: Try, tmp_path: Path) -> None:
     """Counts, rates and ids; the exit code follows what was expected."""
     cases = [
