@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import pytest
 
@@ -11,9 +12,10 @@ from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.config.model import Match
 from luthien_stream.core.lens import Request
 from luthien_stream.events import log
-from luthien_stream.events.answer import Event, Text
+from luthien_stream.events.answer import End, Event, Text, ToolCall
 from luthien_stream.policy.api import Policy, Refuse, Stop
 from luthien_stream.policy.context import Context
+from luthien_stream.policy.errors import JudgeFailed
 from luthien_stream.policy.pipeline import Bound, Pipeline, name_of
 from luthien_stream.policy.stages import Stages
 from luthien_stream.policy.stream import Events
@@ -70,6 +72,24 @@ class Breaks(Policy):
         async for event in events:
             if isinstance(event, Text):
                 raise ValueError("broken")
+            yield event
+
+
+class Judges(Policy):
+    """Asks a model about the answer, once it is whole, and a person too."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"judge"})
+
+    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+        """Judge at the end."""
+        async for event in events:
+            if isinstance(event, End):
+                answered = await ctx.ask(ToolCall("1", "Bash", "{}"), timeout_s=600)
+                ctx.verdict("hold", answered.decision)
+                try:
+                    await ctx.judge("text-3", "Is it safe?", "all of it", retries=0)
+                except JudgeFailed as error:
+                    ctx.verdict("score", f"{type(error).__name__}", score=0.0)
             yield event
 
 
@@ -189,6 +209,18 @@ async def test_a_refused_call_ends_for_its_watchers_too() -> None:
         (end,) = await watched(rig, got)
         assert isinstance(end, log.ResponseAborted)
         await wait_until(lambda: not [c for found in rig.bus.data.partitions.values() for c in found.open])
+
+
+async def test_a_watcher_may_ask_a_model_after_the_call_has_ended_and_nobody_else() -> None:
+    """The draw is the gateway's, a person is not asked about what is done already."""
+    async with running(stages=stages(watching=Judges())) as rig:
+        got = await rig.ask("text-20", "openai_chat")
+        said = await watched(rig, got)
+        verdicts = [(event.kind, event.reason) for event in said if isinstance(event, log.VerdictReached)]
+        assert verdicts == [("hold", "expired"), ("score", "JudgeFailed")]
+        assert len(rig.provider.requests) == 2
+        assert log.CallHeld not in {type(event) for event in said}
+        assert log.SampleRequested in {type(event) for event in said}
 
 
 async def test_a_client_that_comes_back_gets_its_call_without_what_watchers_say() -> None:
