@@ -14,7 +14,7 @@ ALL = frozenset(
 )
 """Programs that write all of their operands."""
 INTO = frozenset(
-    ("cp", "gcp", "install", "ginstall", "ln", "link", "rsync", "scp", "ditto", "copy", "xcopy", "copy-item")
+    ("cp", "gcp", "install", "ginstall", "ln", "link", "rsync", "scp", "ditto", "copy", "xcopy", "copy-item", "split")
 )
 """Programs that write the last operand, or into it; `mv` takes the others away, too."""
 IN_PLACE = frozenset(("sed", "gsed", "perl", "ruby", "awk", "gawk"))

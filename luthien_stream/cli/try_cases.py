@@ -6,6 +6,7 @@ whole conversation in OpenAI form (`messages`), of which each assistant turn is 
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -62,18 +63,23 @@ class Reader(Struct, frozen=True):
     cut: int = 0
 
     def read(self, line: bytes, number: int) -> Case:
-        """Read one line; its number is its id if it names none. Raises `BadCase`."""
+        """Read one line; its number is its id if it names none. Raises `BadCase`, whose `facts` have the id."""
         try:
-            given = parse(line)
+            given = parse(line.removeprefix(BOM_UTF8))
         except ValueError as error:
             raise BadCase(f"no JSON: {error}") from None
         if not isinstance(given, dict):
             raise BadCase("a case is a JSON object")
-        label: Any = given.get("label") or ""
-        if label not in ("", "deny", "allow"):
-            raise BadCase('`label` is "deny" or "allow"')
-        turns, shape = self._turns(given)
-        return Case(given.get("id", number), given, turns, shape, label)
+        id = given.get("id", number)
+        try:
+            label: Any = given.get("label") or ""
+            if label not in ("", "deny", "allow"):
+                raise BadCase('`label` is "deny" or "allow"')
+            turns, shape = self._turns(given)
+        except BadCase as error:
+            error.facts["id"] = id
+            raise
+        return Case(id, given, turns, shape, label)
 
     def _turns(self, given: Mapping[str, Any]) -> tuple[Sequence[Turn], Shape]:
         format, model = given.get("format") or "", str(given.get("model") or MODEL)

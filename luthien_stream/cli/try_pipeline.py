@@ -37,9 +37,7 @@ def tried(args: argparse.Namespace) -> Tried:
         raise ConfigError("--with is for one policy; a pipeline has it in its file")
     if file is not None or name == WHOLE:
         path = file or config_path(args)
-        if path is None:
-            raise ConfigError("There is no luthien.yaml here: name the configuration with --config or --pipeline")
-        return _whole(load_checked(path).pipeline, policy_folder(path), str(path))
+        return _whole(load_checked(path).pipeline, own if path is None else policy_folder(path), str(path))
     if name == DEFAULT:
         return _whole(load_config(None, {}).pipeline, own, "The default pipeline")
     return Tried(Pipeline((bind(PolicyUse(name, _object(with_)), own),)))

@@ -49,7 +49,9 @@ _NEWS_S = 0.2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "name", metavar="NAME", help="a policy; `pipeline`: the configuration's; `default`: the default one"
+        "name",
+        metavar="NAME",
+        help="a policy; `pipeline`: what is in force here; `default`: what is without a configuration",
     )
     parser.add_argument("cases", metavar="CASES", help="a file of cases, `-` for standard input, or a recorded call")
     parser.add_argument("--with", dest="with_", metavar="JSON", default="", help="the policy's configuration")
@@ -109,7 +111,7 @@ def _try_file(name: str, reader: Reader, trial: Trial, summary: Summary) -> None
                 case = reader.read(line, number)
                 outcome = trial.run(case)
             except BadCase as error:
-                outcome = Outcome(number, "error", f"line {number}: {error}")
+                outcome = Outcome(error.facts.get("id", number), "error", f"line {number}: {error}")
             summary.add(outcome, case)
             _print(outcome)
             news.tell(number)

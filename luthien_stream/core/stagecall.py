@@ -11,11 +11,10 @@ from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
-from msgspec import Struct
-
 from luthien_stream.core.accept import CUT, EFFECT, TAKEN, Intake
 from luthien_stream.core.call import TABLE, LaneError, State
 from luthien_stream.core.digest import EMPTY, chain, digest_of
+from luthien_stream.core.doom import Doom as Doom
 from luthien_stream.core.program import SAMPLE, Program, Want
 from luthien_stream.events.log import (
     AnyEvent,
@@ -33,17 +32,6 @@ from luthien_stream.events.log import (
 MAX_BODY = 32 * 1024
 """Larger bodies are stored once by their digest, and events name them."""
 _WITH_BODY = frozenset({RequestReceived, RequestReleased, SampleRequested})
-
-
-class Doom(Struct, frozen=True):
-    """A call is to be ended as soon as its whole log has been read."""
-
-    reason: str
-    message: str
-    gently: bool = True
-    """The program closes what is open; False where it cannot be trusted to."""
-    by: str = ""
-    """The person who wants it, if one does."""
 
 
 class StageCall:

@@ -33,6 +33,9 @@ LOOK_S = 0.5
 """How often it is looked whether an approval is still another call's."""
 AGAIN_S = 2.0
 """How often it is looked for an approval while a person is asked."""
+DELIVERY_S = 20.0
+"""How long an approval of another call that may still be delivered is waited for: longer than a dead edge is known for
+alive. Then a person is asked, and it goes on being looked for."""
 EXPIRED = {"decision": "expired", "by": "", "args": None}
 Answered = tuple[str, str, Want, Any]
 """A call, its edge, what was asked and what was adopted for the answer."""
@@ -48,6 +51,7 @@ class Asking:
 
     def __init__(self, bus: Bus, clock: Clock, presence: Presence, stage: str) -> None:
         self._bus, self._clock, self._presence, self._stage = bus, clock, presence, stage
+        self.patience_s = DELIVERY_S
 
     async def perform(self, call: str, want: Want) -> Any:
         """Wait for the deadline, in microseconds since 1970, in `args`. A takeover waits on for the same one."""
@@ -83,12 +87,15 @@ class Asking:
             await stand(self._bus, hold.session, hold.digest, standing, for_s=STANDS_S)
 
     async def _standing(self, call: str, want: Want, hold: Hold) -> Standing | None:
-        """Take an approval that stands; one whose call may still be delivered is waited for, while its edge lives."""
+        """Take an approval that stands; one whose call may still be delivered is waited for, a while."""
+        until = self._clock.now_us() + int(self.patience_s * 1e6)
         while True:
             found = await sure(self._clock, lambda: standing_for(self._bus, hold.session, hold.digest))
             if found is None or await self._stands(found):
                 # Also where there is none: this may be the repeat of an owner that took it and died.
                 return await self._take(call, want, hold)
+            if self._clock.now_us() > until:
+                return None
             await self._clock.sleep(LOOK_S)
 
     async def _late(self, call: str, want: Want, hold: Hold) -> Standing | None:

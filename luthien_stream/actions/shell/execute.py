@@ -22,6 +22,7 @@ from luthien_stream.actions.shell.outputs import distinct, output
 from luthien_stream.actions.shell.state import State, place
 from luthien_stream.actions.shell.texts import SHELLS, behind_unknown, shell_texts
 
+_CODE_FIRST = t.Prefix("-v -F -f -l --assign --field-separator --file --arg --argjson --indent")
 OPEN = "${_}"
 """Stands in a text that is read again for what is open: a variable that nothing sets."""
 
@@ -162,7 +163,7 @@ class Executor:
                 codes.append(command.stdin.text)
         elif program in PROGRAM_FIRST:
             given = list(w.option_values(words, {"-e", "--expression"}))
-            codes = [word.text for word in given or [one for one in words if not one.text.startswith("-")][:1]]
+            codes = [word.text for word in given or w.behind(words, _CODE_FIRST)[:1]]
         for code in codes:
             for found in read_code(program, code[:65_536]):
                 via = (*command.via, program)

@@ -89,8 +89,8 @@ _CHARACTERS = re.compile(
     r"(?:chr|String\.fromCharCode|pack)\s*\(\s*((?:0x[0-9a-fA-F]+|\d+)(?:\s*,\s*(?:0x[0-9a-fA-F]+|\d+))*)\s*\)"
 )
 _JOIN = re.compile(r"(['\"])\s*(?:\+|\.\.?|\n)\s*\1")
-_SOCKET = re.compile(r"socket", re.I)
-_DUPLICATED = re.compile(r"dup2|pty\.spawn|/bin/(?:ba|z|da)?sh|cmd\.exe|>&\d?S|\bexec\b")
+_SOCKET = re.compile(r"socket|fsockopen|/inet/tcp|\bnet\b.{0,3}\)?\.connect", re.I)
+_DUPLICATED = re.compile(r"dup2|pty\.spawn|/bin/(?:ba|z|da)?sh|cmd\.exe|>&\d?S|(?:io|IO)\.popen|\|&\s*getline")
 _FETCHED = re.compile(
     r"urlopen|urllib|requests\.get|https?\.get|fetch\s*\(|LWP|\bget\s*\(?\s*['\"]https?:|open-uri|URI\.open|file_get_contents\s*\(\s*['\"]http|curl",
     re.I,

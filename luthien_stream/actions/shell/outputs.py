@@ -52,7 +52,7 @@ def _text(program: str, words: Sequence[str], stdin: Stream, files: dict[str, St
     if program in {"basename", "dirname", "realpath", "readlink"} and operands:
         return _path(program, operands[0])
     if program.endswith("awk"):
-        return _printed(operands[0] if operands else "")
+        return _printed(next((word for word in operands if "print" in word), ""))
     if program == "true":
         return ""
     if language(program) in INTERPRETERS:

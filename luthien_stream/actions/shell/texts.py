@@ -43,8 +43,9 @@ def shell_texts(command: Command) -> list[tuple[str, Sequence[Word]]]:
     if program in {"ssh", "scp", "sftp"}:
         options = (re.match(r"(?i)(?:-o)?(?:Proxy|Local|KnownHosts)Command[= ](.*)", word.text) for word in words)
         texts += [(found[1], ()) for found in options if found is not None]
-    if program in {"make", "gmake"} and command.stdin.text is not None:
-        texts.append((re.sub(r"(?m)^[^\t\n]*?:(?!=)[^;\n]*;?|^\t[@-]*", "", command.stdin.text), ()))
+    if program in {"make", "gmake"}:
+        made = [value.text for value in w.option_values(words, {"--eval"})] + [command.stdin.text or ""]
+        texts += [(re.sub(r"(?m)^[^\t\n]*?:(?!=)[^;\n]*;?|^\t[@-]*", "", one), ()) for one in made]
     if program in {"tmux", "screen"}:
         texts += [(word.text, ()) for word in words if " " in word.text]
     if program in {"at", "batch", "crontab", "su", "sudo", "source", "."} or _is_entering(program, words):
@@ -58,7 +59,11 @@ def shell_texts(command: Command) -> list[tuple[str, Sequence[Word]]]:
             for inner in re.findall(r"(?:\\!|^\s*\.(?:shell|system)|^\s*system)\s+([^\n]+)", one, re.M)
         ]
     if program not in _NO_TEXT and not any(program in known for known in _UNDERSTOOD):
-        texts += [(v.text, ()) for v in w.option_values(words, {"-c", "--command", "--cmd"}) if " " in v.text]
+        texts += [
+            (v.text, ())
+            for v in w.option_values(words, {"-c", "--command", "--cmd", "--exec", "--up"})
+            if " " in v.text
+        ]
     return [(text, arguments) for text, arguments in texts if text.strip()]
 
 

@@ -11,7 +11,7 @@ import pytest
 from luthien_stream.cli.main import main
 from luthien_stream.cli.new_templates import TEMPLATES
 from luthien_stream.cli.policy_facts import facts_of
-from luthien_stream.policy.catalogue import names
+from luthien_stream.policy.catalogue import built_in, names
 
 FULL = '''
 """What the file does."""
@@ -138,6 +138,16 @@ def test_a_new_policy_passes_its_own_test(own: Path, kind: str, capfd: pytest.Ca
         assert callable(one)
         one()
     assert facts_of(f"my_{kind}", own).error == ""
+
+
+def test_the_page_about_policies_has_all_that_are_built_in() -> None:
+    """Each with its configuration: what must be given is marked."""
+    page = (built_in() / "README.md").read_text()
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `")}
+    assert set(names()) <= rows.keys()
+    for name in names():
+        facts = facts_of(name, None)
+        assert [f.name for f in facts.fields if f.required and f"`{f.name}`*" not in rows[name]] == [], name
 
 
 def test_nothing_is_overwritten(own: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -336,6 +336,13 @@ def test_what_is_no_case_says_why_and_the_rest_goes_on(tried: Try, line: str, sa
     assert "1 of 3 cases could not be tried" in err
 
 
+def test_a_line_that_is_no_case_keeps_its_id(tried: Try) -> None:
+    """As far as it can be read; marks at the beginning and line ends of other systems are no obstacle."""
+    _, lines, _ = tried(["noop"], '\ufeff{"id": "first", "text": "a"}\r', '{"id": "x", "text": 1}', "[]")
+    assert [(one["id"], one["verdict"]) for one in lines] == [("first", "allow"), ("x", "error"), (3, "error")]
+    assert "line 2: `text` is text" in lines[1]["reason"]
+
+
 def test_labels_give_recall_and_false_alarms(tried: Try, tmp_path: Path) -> None:
     """Counts, rates and ids; the exit code follows what was expected."""
     cases = [
@@ -383,9 +390,19 @@ def test_wrong_usage_says_what_to_do(tried: Try) -> None:
     """One line each, and the exit code of a failure."""
     assert "There is no policy 'no_such'" in tried(["no_such"], "")[2]
     assert "--with must be a JSON object" in tried(["noop", "--with", "[1]"], "")[2]
-    assert "no luthien.yaml here" in tried(["pipeline"], "")[2]
     assert "--with is for one policy" in tried(["pipeline", "--with", "{}"], "")[2]
     assert tried(["noop"], "")[:2] == (0, [])
+
+
+@pytest.mark.parametrize("name", ["default", "pipeline"])
+def test_what_is_in_force_without_a_configuration(tried: Try, name: str) -> None:
+    """Five policies; the one in shadow changes nothing."""
+    secret = "the key is ghp_abcdefghijklmnopqrstuvwxyzABCDEF0123"
+    cases = [{"tool": "Bash", "args": {"command": "rm -rf ~"}}, {"tool": "Bash", "args": {"command": "ls"}}]
+    _, lines, _ = tried([name, "--shadow"], *cases, {"text": secret})
+    assert [one["verdict"] for one in lines] == ["deny", "allow", "allow"]
+    assert lines[2]["output"] == secret
+    assert [one["policy"] for one in lines[2]["shadow"]] == ["secret_redact"]
 
 
 def test_what_only_watches_decides_nothing(tried: Try, tmp_path: Path) -> None:

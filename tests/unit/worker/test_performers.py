@@ -119,6 +119,18 @@ async def test_an_approval_that_nobody_got_is_taken_by_the_next(rig: Rig, gone: 
     assert (await second)["by"] == "ann"
 
 
+async def test_a_person_is_asked_where_another_delivery_takes_long(rig: Rig) -> None:
+    """A call must not expire behind one that is still streaming without anybody having been asked."""
+    rig.asking.patience_s = 0.0
+    want = Want("0/response/0", "ask", asked(60))
+    await rig.asking.decided([("c", EDGE, want, {"decision": "approve", "by": "ann", "args": None})])
+    second = asyncio.create_task(rig.perform("ask", asked(60), call="d"))
+    await wait_until(lambda: rig.bus.data.members != {})
+    assert [hold.call for hold in await all_holds(rig.bus)] == ["d"]
+    await answer_given(rig.bus, "c", delivered=False)
+    assert (await second)["by"] == "ann"
+
+
 async def test_an_approval_that_was_delivered_does_not_stand(rig: Rig) -> None:
     """Also where the first client had gone and another one got the answer, in any order."""
     want = Want("0/response/0", "ask", asked(60))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from luthien_stream.actions.shell import BOMB, UNKNOWN, Command, UnreadableError, commands
 
@@ -182,3 +184,20 @@ def test_reading_is_a_function_of_the_text() -> None:
     first = commands(text)
     commands("X=ls; alias f=g")
     assert commands(text) == first
+
+
+WORDS = """$( ` " ' <<E E { } ( ) | && ; $ ${ \\ <<< > < rm -rf x * (( )) [[ ]] $x = case in esac if then fi for do done
+f(){ ! & -c eval bash xargs find -exec sudo python3 sed awk echo {a,b} :- %s \ud800 é"""
+PIECES = st.sampled_from([*WORDS.split(), "\n", " ", "\t", "\0", "\nE\n"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(PIECES, st.sampled_from(["", " "]))))
+def test_any_text_is_read_or_refused(pieces: list[tuple[str, str]]) -> None:
+    """Nothing else is ever raised."""
+    text = "".join(piece + space for piece, space in pieces)
+    try:
+        found = commands(text)
+    except UnreadableError:
+        return
+    assert all(isinstance(command, Command) for command in found)
