@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import field
 
-from luthien_stream.actions.arguments import arguments_of, plain, strings
+from luthien_stream.actions.arguments import arguments_of, as_shown, plain, strings
 from luthien_stream.actions.known_tools import texts
 from luthien_stream.actions.sql.read import Unreadable, known_dialects, statements
 from luthien_stream.actions.sql.statement import Level, Statement
@@ -73,9 +73,9 @@ class SqlProtection(ToolGate, dict=True):
         yield from texts(call, "sql")
         for tool, argument in self.arguments.items():
             if fnmatchcase(call.name, tool):
-                read = arguments_of(call)
-                for value in [*read.values({plain(argument)}), *read.whole]:
-                    yield from strings(value)
+                for read in map(arguments_of, as_shown(call)):
+                    for value in [*read.values({plain(argument)}), *read.whole]:
+                        yield from strings(value)
 
     def _objection(self, statement: Statement) -> str:
         """Why a statement may not run, empty if it may."""
