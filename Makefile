@@ -5,7 +5,6 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := luthien_stream workers tests
-PURE := tests/unit tests/contract tests/chaos
 CLIENTS := newest older aider llm
 ENVIRONMENTS := tests/clients/environments
 
@@ -22,8 +21,8 @@ up: .venv/.installed ## start everything; flags with ARGS="--listen 127.0.0.1:90
 
 test: .venv/.developing ## the tests; some of them with ARGS="-k name"
 ifeq ($(ARGS),)
-	@$(BIN)/pytest -q -n 2 $(PURE)
-	@$(BIN)/pytest -q $(PURE:%=--ignore=%) # one at a time: these run the whole product, and kill parts of it
+	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/acceptance
+	@$(BIN)/pytest -q tests/acceptance # one at a time: they kill parts of the whole product
 else
 	@$(BIN)/pytest -q $(ARGS)
 endif

@@ -69,7 +69,7 @@ def test_the_gateway_ends_when_run_is_killed(folder: Path) -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    orphan = [p for p in family if "sleep" in p.name()]
+    orphan = [p for p in family if "sleep 600" in " ".join(p.cmdline())]  # the shell, if it has not become it yet
     for p in orphan:
         p.kill()
     eventually(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all are gone")
