@@ -186,7 +186,9 @@ class Edge:
                 return attached
             plan = self.plan
             hops = () if asked.plain else plan.hops(id, asked.facts)
-            way: Way = "bypassed" if asked.plain else await self.admission.admit([hop.stage for hop in hops])
+            way: Way = "bypassed"
+            if not asked.plain:
+                way = await self.admission.admit([hop.stage for hop in hops], fails_open=plan.stages.fails_open)
             bypass = asked.bypass or (NO_WORKER if way == "bypassed" and hops else "")
             call = await self._open(id, asked, plan.slip(hops, way), bypass, request)
         except Refusal as refusal:
