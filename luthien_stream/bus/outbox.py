@@ -98,14 +98,17 @@ class Outbox:
 
         A `patient` one leaves together with the next that is not, or after `patience_s`: nobody waits for it alone.
         """
-        raw = encode_event(event)
+        self.put_encoded(event.call, encode_event(event), patient=patient)
+
+    def put_encoded(self, call: str, raw: bytes, *, patient: bool = False) -> None:
+        """The same for an event whose bytes go to several places."""
         size = len(raw)
         pack = self._queue[-1] if self._queue else None
         if pack is None or len(pack.events) >= self._max_events or pack.size + size > self._max_bytes:
             pack = _Pack(monotonic())
             self._queue.append(pack)
         pack.events.append(raw)
-        pack.calls.add(event.call)
+        pack.calls.add(call)
         pack.size += size
         self._waiting += size
         if not patient:

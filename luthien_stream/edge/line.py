@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from luthien_stream.bus.outbox import Outbox
 from luthien_stream.events.log import ChunkReceived, LogEvent
+from luthien_stream.events.pack import encode_event
 
 
 def microseconds() -> int:
@@ -38,9 +39,9 @@ class Line:
 
     def put_chunks(self, frames: Sequence[bytes], kind: Literal["frame", "rest", "body"]) -> int:
         """Send what one read of the provider gave. Returns the last ordinal."""
-        call, n, put, now = self.call, self.n, self.outbox.put, microseconds()
+        call, n, put, now = self.call, self.n, self.outbox.put_encoded, microseconds()
         for frame in frames:
-            put(ChunkReceived(call=call, n=n, time=now, frame=frame, kind=kind))
+            put(call, encode_event(ChunkReceived(call=call, n=n, time=now, frame=frame, kind=kind)))
             n += 1
         self.n = n
         return n - 1

@@ -22,6 +22,7 @@ from luthien_stream.edge.line import Line, microseconds
 from luthien_stream.edge.words import abort
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Hop, LogEvent, Slip
+from luthien_stream.events.pack import encode_event
 from luthien_stream.policy.pipeline import Pipeline
 
 MOST_UNSEEN = 20_000
@@ -168,23 +169,19 @@ class Copy:
     def put(self, event: LogEvent) -> None:
         """Take the next event of the lane, numbered and dated."""
         if isinstance(event, log.RequestReceived):
-            self._send([replace(event, slip=self.slip)])
+            self._send([encode_event(replace(event, slip=self.slip))])
         elif self._whole:
             self._ended = self._ended or isinstance(event, _TERMINALS)
-            self._send([event])
+            self._send([encode_event(event)])  # type: ignore[arg-type]
 
-    def put_chunks(self, first: int, frames: Sequence[bytes], kind: Literal["frame", "rest", "body"], now: int) -> None:
-        """Take what one read of the provider gave; `first` is the ordinal of its first frame."""
-        if self._whole and not self.over:
-            if sum(map(len, frames)) > MOST_BYTES:
-                self.give_up("the answer is too large to be copied")
-                return
-            self._send(
-                [
-                    log.ChunkReceived(call=self.call, n=first + place, time=now, frame=frame, kind=kind)
-                    for place, frame in enumerate(frames)
-                ]
-            )
+    def put_encoded(self, chunks: Sequence[bytes]) -> None:
+        """Take what one read of the provider gave, as it is written."""
+        if not self._whole or self.over:
+            return
+        if sum(map(len, chunks)) > MOST_BYTES:
+            self.give_up("the answer is too large to be copied")
+        else:
+            self._send(chunks)
 
     def see(self, upto: int) -> None:
         """The stage has taken all events below this ordinal."""
@@ -197,7 +194,7 @@ class Copy:
         if not self._ended:
             end = log.ResponseAborted(call=self.call, n=self.sent, lane="original", reason="no_answer")
             self._ended = True
-            self._send([end])
+            self._send([encode_event(end)])
         if not self._whole:
             self._shadow.forget(self)
 
@@ -211,14 +208,14 @@ class Copy:
             self._outbox.put(abort(self.call, "not_watched", -1))
         self._shadow.forget(self)
 
-    def _send(self, events: Sequence[LogEvent]) -> None:
+    def _send(self, events: Sequence[bytes]) -> None:
         if self.over:
             return
         if self._shadow.unseen > self._shadow.most_unseen or self._outbox.waiting > ROOM_BYTES:
             self.give_up(BEHIND)
             return
-        for event in events:
-            self._outbox.put(event)  # type: ignore[arg-type]
+        for raw in events:
+            self._outbox.put_encoded(self.call, raw)
         self.sent += len(events)
         self._shadow.unseen += len(events)
 
@@ -239,8 +236,14 @@ class CopiedLine(Line):
         return n
 
     def put_chunks(self, frames: Sequence[bytes], kind: Literal["frame", "rest", "body"]) -> int:
-        """Send frames both ways."""
-        first = self.n
-        last = super().put_chunks(frames, kind)
-        self._copy.put_chunks(first, frames, kind, microseconds())
-        return last
+        """Send frames both ways, encoded once."""
+        call, now = self.call, microseconds()
+        chunks = [
+            encode_event(log.ChunkReceived(call=call, n=n, time=now, frame=frame, kind=kind))
+            for n, frame in enumerate(frames, self.n)
+        ]
+        self.n += len(chunks)
+        for raw in chunks:
+            self.outbox.put_encoded(call, raw)
+        self._copy.put_encoded(chunks)
+        return self.n - 1

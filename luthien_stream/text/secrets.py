@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from luthien_stream.text.key_block import HEADER_TAIL
-from luthien_stream.text.pattern import compiled, either, literal, stands_in
+from luthien_stream.text.pattern import Several, compiled, either, literal, stands_in
 
 
 class Rule(Struct, frozen=True):
@@ -72,6 +72,31 @@ class _Known:
         return not any(word in lowered for word in rule.stopwords)
 
 
+class _Kinds:
+    """Several rules together."""
+
+    __slots__ = ("_any", "_kinds", "_which", "expression")
+
+    def __init__(self, rules: Sequence[Rule], *, told_apart: bool) -> None:
+        """`told_apart`: one automaton says which rules match. It takes much memory where they begin with anything."""
+        self._kinds = [_Known(rule) for rule in rules]
+        self.expression = either(rule.pattern for rule in rules)
+        self._any = compiled(self.expression)
+        self._which = Several([rule.pattern for rule in rules]) if told_apart else None
+
+    def spans(self, text: str) -> list[Span]:
+        """All secrets of all of them."""
+        if not stands_in(self._any, text):
+            return []
+        lowered = text.lower()
+        spans: list[Span] = []
+        for number in range(len(self._kinds)) if self._which is None else self._which.matching(text):
+            words = self._kinds[number].rule.keywords
+            if not words or any(word in lowered for word in words):
+                spans += self._kinds[number].spans(text)
+        return spans
+
+
 class Finder:
     """Finds the secrets of some rules."""
 
@@ -84,11 +109,12 @@ class Finder:
         self.always = any(not rule.keywords for rule in far)
         """Some rule over white space has no keyword."""
         words = f"(?i:{either(map(literal, sorted({word for rule in far for word in rule.keywords})))})"
-        quick = either(rule.pattern for rule in near)
-        self._near, self._far = [_Known(rule) for rule in near], [_Known(rule) for rule in far]
-        self._words, self._quick = compiled(words), compiled(quick)
-        self._any = compiled(either(rule.pattern for rule in far))
-        self._hint = compiled(either([quick, words, HEADER_TAIL]))
+        self._near, self._far, self._words = (
+            _Kinds(near, told_apart=True),
+            _Kinds(far, told_apart=False),
+            compiled(words),
+        )
+        self._hint = compiled(either([self._near.expression, words, HEADER_TAIL]))
 
     def hints(self, text: str) -> bool:
         """True if anything calls for a closer look."""
@@ -105,22 +131,11 @@ class Finder:
 
     def near_spans(self, text: str) -> list[Span]:
         """All secrets in a text without white space."""
-        return _matches(self._near, text) if stands_in(self._quick, text) else []
+        return self._near.spans(text)
 
     def far_spans(self, text: str) -> list[Span]:
         """All secrets that what is said before them tells."""
-        return _matches(self._far, text) if stands_in(self._any, text) else []
-
-
-def _matches(rules: Sequence[_Known], text: str) -> list[Span]:
-    lowered = text.lower()
-    spans: list[Span] = []
-    for known in rules:
-        words = known.rule.keywords
-        if words and not any(word in lowered for word in words):
-            continue
-        spans += known.spans(text)
-    return spans
+        return self._far.spans(text)
 
 
 def entropy(text: str) -> float:

@@ -37,12 +37,16 @@ STREAMED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("secret_redact", {}, TELLING),
 )
 """A policy, its configuration, and the text that streams through it."""
+_SHELL = ToolCall("1", "Bash", '{"command":"find . -name \\"*.py\\" | xargs grep -n TODO | head -50 && make test"}')
+_SQL = ToolCall(
+    "1", "run_sql", '{"query":"SELECT a.id, count(*) FROM a JOIN b ON a.id = b.id WHERE b.x > 3 GROUP BY a.id"}'
+)
 GATES: tuple[tuple[str, dict[str, Any], ToolCall], ...] = (
-    (
-        "block_tools",
-        {"rules": [{"tool": "Bash", "arguments": r"rm\s+-rf"}]},
-        ToolCall("1", "Bash", '{"command":"find . -name \\"*.py\\" | xargs grep -n TODO | head -50"}'),
-    ),
+    ("block_tools", {"rules": [{"tool": "Bash", "arguments": r"rm\s+-rf"}]}, _SHELL),
+    ("shell_guard", {}, _SHELL),
+    ("sensitive_write", {}, _SHELL),
+    ("web_request", {}, _SHELL),
+    ("sql_protection", {}, _SQL),
 )
 """A gate, its configuration, and a call to decide on."""
 

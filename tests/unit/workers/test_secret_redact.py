@@ -24,6 +24,7 @@ from luthien_stream.text.flow import Flow
 from luthien_stream.text.known_secrets import KNOWN
 from luthien_stream.text.secret_scan import SecretScan
 from luthien_stream.text.secrets import Finder
+from luthien_stream.upstream.render import STREAMS
 from luthien_stream.upstream.script import Answer, Call, Say, Think, fragments
 from tests.unit.text.carried import CARRIERS, cut, said, written
 from tests.unit.text.samples import DENSE, HARMLESS, PEM, SECRETS, TOKENS, TOLD
@@ -80,14 +81,16 @@ def test_no_character_leaks_however_a_text_is_cut() -> None:
 def test_ten_thousand_chunkings() -> None:
     """The figures are printed: how many characters are held when a frame has been taken."""
     check_chunkings(10_000, 2)
-    chance, finder, held = random.Random(3), Finder(KNOWN), []
-    for _ in range(1000):
-        flow = Flow(lambda: SecretScan(finder, lambda rule, secret: "‹secret›"))
-        for piece in cut(dense(chance), chance):
-            flow.take(Text(piece))
-            held.append(flow.held)
-    marks = quantiles(held, n=100)
-    print(f"held characters: p50 {marks[49]:.0f}, p95 {marks[94]:.0f}, most {max(held)}")  # noqa: T201
+    chance, finder = random.Random(3), Finder(KNOWN)
+    for what, more in (("without private keys", []), ("with private keys", [PEM])):
+        held: list[int] = []
+        for _ in range(500):
+            flow = Flow(lambda: SecretScan(finder, lambda rule, secret: "‹secret›"))
+            for piece in cut("\n".join([*chance.sample(LINES, 3), *more]), chance):
+                flow.take(Text(piece))
+                held.append(flow.held)
+        marks = quantiles(held, n=100)
+        print(f"held characters, {what}: p50 {marks[49]:.0f}, p95 {marks[94]:.0f}, most {max(held)}")  # noqa: T201
 
 
 def test_a_placeholder_is_the_same_for_the_same_secret() -> None:
@@ -214,6 +217,19 @@ def test_trusted_tools_get_the_secrets_back(form: str) -> None:
     trusted, other = run(policy, calls, request=request).tool_calls
     assert trusted.args == {"command": f"login {NPM} ‹secret:zzzz› ‹secret:0000›"}
     assert other.args == args
+
+
+def test_secrets_go_back_where_the_call_is_run_from_its_log() -> None:
+    """Request and answer of one call, as a worker has them."""
+    form, request = "openai_chat", asked("openai_chat")
+    policy = made("secret_redact", unmask=["Bash"])
+    sent = run(policy, request=request, call=CallFacts("c1")).request
+    assert sent is not None
+    (name,) = [found for part in sent.parts() if part.kind == "tool_result" for found in PLACEHOLDER.findall(part.text)]
+    answer = Answer("m", (Call("c1", "Bash", (json.dumps({"command": f"login {name}"}),)),), "tool_calls")
+    log = call_log(form, STREAMS[form](answer, True), request=request.body)
+    left = said(form, frames(drive(program(Pipeline.of(policy)), log)))
+    assert json.loads(left["tool"]) == {"command": f"login {NPM}"}
 
 
 def test_a_secret_of_the_model_s_own_stays_masked() -> None:
