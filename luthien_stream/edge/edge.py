@@ -234,7 +234,7 @@ class Edge:
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
         self.beside.ended(call)
-        self.shadow.ended(call.id)
+        self.shadow.ended(call.id, call.asked)
         if not self.calls:
             self._idle.set()
         self.directory.closed(
