@@ -7,10 +7,7 @@ says yes to everything.
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any, Literal
-
-import msgspec
 
 from luthien_stream.policy import Allow, Context, Deny, Fold, Rewrite, Score, Stop, ToolCall, ToolGate, Verdict
 
@@ -53,7 +50,7 @@ class HumanApproval(ToolGate):
 
     async def check(self, call: ToolCall, ctx: Context) -> Verdict:
         """Pass what a person has approved, or does not need to see; ask about all else."""
-        key = _key(call)
+        key = ctx.digest(call)
         if ctx.session.state.get(key, 0) > ctx.now:
             return Allow("approved before")
         reason = ""
@@ -82,12 +79,3 @@ class HumanApproval(ToolGate):
         if self.on_timeout == "allow":
             return Allow(reason)
         return Stop(self.late, reason) if self.on_timeout == "stop" else Deny(reason, self.late)
-
-
-def _key(call: ToolCall) -> str:
-    """Digest of tool and arguments, the same however the model wrote the JSON."""
-    try:
-        arguments = msgspec.json.encode(call.args, order="deterministic")
-    except msgspec.DecodeError:
-        arguments = ascii(call.arguments).encode()
-    return sha256(call.name.encode() + b"\n" + arguments).hexdigest()

@@ -18,6 +18,8 @@ Finding = tuple[Path, str]
 """Where something is wrong, and what."""
 T = TypeVar("T")
 
+SHORTEST = 6
+"""Characters of a variable's value that is not repeated in what is said of it."""
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 WRITTEN = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
@@ -44,6 +46,8 @@ class Reading:
         self.skipped: list[str] = []
         self._environ = environ
         self._foreign = foreign
+        self._variables: dict[str, str] = {}
+        """Values that came from the environment, and how they were written."""
 
     def read(self, text: str, kind: type[T]) -> T | None:
         """Read `text` as `kind`; None if there were problems."""
@@ -72,7 +76,9 @@ class Reading:
         return self.lines.get(path, 0)
 
     def complain(self, path: Path, message: str) -> None:
-        """Note a problem at `path`."""
+        """Note a problem at `path`, without what came from the environment: it may be a credential."""
+        for value in sorted(self._variables, key=len, reverse=True):
+            message = message.replace(value, self._variables[value])
         self.problems.append(Problem(self.line(path), message))
 
     def _plain(self, node: yaml.Node, kind: Any, path: Path) -> Any:
@@ -127,6 +133,8 @@ class Reading:
         if value is None:
             self.complain(path, f"the environment variable {name} is not set (`${{{name}:-}}` makes it optional)")
             return ""
+        if name in self._environ and len(value) >= SHORTEST:
+            self._variables |= dict.fromkeys((value, value[:WORD], repr(value)[1:-1]), f"${{{name}}}")
         return value
 
     def _checked(self, value: Any, kind: Any, path: Path) -> Any:

@@ -67,15 +67,18 @@ class Admission:
         if reason := self.closed_because:
             raise NotNow(reason)
 
-    async def admit(self, stages: Collection[str]) -> Way:
-        """Say which way a new call goes that is to pass these stages. Raises `NotNow`."""
+    async def admit(self, stages: Collection[str], *, fails_open: bool) -> Way:
+        """Say which way a new call goes that is to pass these stages. Raises `NotNow`.
+
+        `fails_open` is what they say of themselves: others may be in force once the log has been asked.
+        """
         if not self.workers.issuperset(stages) and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             await self.look()
         await self.check()
         unserved = sorted(set(stages) - self.workers)
         if not unserved and not (stages and self._behind):
             return "policed"
-        if self.stages.fails_open:
+        if fails_open:
             return "bypassed"
         if unserved:
             raise NotNow(f"{_unserved(unserved)}: start one with `luthien-stream worker`")

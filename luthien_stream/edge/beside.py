@@ -50,7 +50,7 @@ class Beside:
         """`calls` is a live view of the open ones; `on_lost` gets those whose stage could not be told of a draw."""
         self._bus = bus
         drawn = Drawn(bus, router, providers, lenses)
-        self.samples = Samples(bus, edge, calls, outboxes, inbox, providers, drawn, shadow.recent, on_lost)
+        self.samples = Samples(bus, edge, calls, outboxes, inbox, providers, drawn, shadow.recent.find, on_lost)
         shadow.tell = self.samples.ask
         self.notices = Notices(config.notified, calls)
         self.orders = Orders(bus, edge, lambda: {**calls, **self.samples.draws})

@@ -186,8 +186,7 @@ class Call:
 
     def took(self, frames: Sequence[bytes], kind: Kind = "frame") -> None:
         """Frames came from the provider."""
-        mask = self.asked.vault.mask_answer
-        frames = [mask(frame) for frame in frames]
+        frames = [self.asked.vault.mask_answer(frame) for frame in frames]
         last = self.line.put_chunks(frames, kind)
         if not self.relayed:
             self.credit.sent = last + 1
@@ -254,8 +253,9 @@ class Call:
         self.wake.set()
 
     def _ask_to_end(self, reason: str, by: str = "") -> None:
-        """Without an ordinal: a request to the first stage, which decides what becomes of it."""
-        self.line.outbox.put(abort(self.id, reason, self.last, by))
+        """Without an ordinal: a request to each stage, which decides what becomes of it. The first may be done."""
+        for outbox in (self.line.outbox, *self.lines.later):
+            outbox.put(abort(self.id, reason, self.last, by))
 
     @property
     def stays(self) -> bool:

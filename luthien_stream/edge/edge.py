@@ -122,7 +122,7 @@ class Edge:
 
     async def close_unused(self) -> None:
         """Let go of stages that are in force no more and that no call passes."""
-        used = {call.slip.hops[0].stage for call in self.calls.values() if call.slip.hops}
+        used = {hop.stage for call in self.calls.values() for hop in call.slip.hops}
         for key in self.outboxes.stages - used - set(self.plan.stages.keys):
             if time.monotonic() - self._changed_at > UNUSED_S:
                 await self.outboxes.close_stage(key, FLUSH_S)
@@ -186,7 +186,9 @@ class Edge:
                 return attached
             plan = self.plan
             hops = () if asked.plain else plan.hops(id, asked.facts)
-            way: Way = "bypassed" if asked.plain else await self.admission.admit([hop.stage for hop in hops])
+            way: Way = "bypassed"
+            if not asked.plain:
+                way = await self.admission.admit([hop.stage for hop in hops], fails_open=plan.stages.fails_open)
             bypass = asked.bypass or (NO_WORKER if way == "bypassed" and hops else "")
             call = await self._open(id, asked, plan.slip(hops, way), bypass, request)
         except Refusal as refusal:
@@ -232,7 +234,7 @@ class Edge:
     def _forget(self, call: Call, retry: str) -> None:
         del self.calls[call.id]
         self.beside.ended(call)
-        self.shadow.ended(call.id)
+        self.shadow.ended(call.id, call.asked)
         if not self.calls:
             self._idle.set()
         self.directory.closed(
@@ -241,13 +243,11 @@ class Edge:
 
     async def _open(self, id: str, asked: Asked, slip: Slip, bypass: str, request: web.Request) -> Call:
         deadline = microseconds() + int(CALL_S * 1e6)
-        boxes = self.outboxes
-        stage = boxes.to(slip.hops[0].stage, slip.hops[0].partition) if slip.hops else boxes.copies
-        lines = Lines(Line(id, stage), Line(id, boxes.copies), Line(id, boxes.notes), Line(id, boxes.own))
+        lines = self.outboxes.lines(id, slip)
         copy = self.shadow.begin(id, asked, lines.notes, self.admission.workers)
         if copy is not None:
-            copied = CopiedLine(id, stage, copy), CopiedLine(id, boxes.copies, copy)
-            lines = Lines(*copied, lines.notes, lines.own)
+            stage, copies = (CopiedLine(id, line.outbox, copy) for line in (lines.stage, lines.copies))
+            lines = Lines(stage, copies, lines.notes, lines.own, lines.later)
         call = Call(id, asked, slip, lines, Delivery(request), deadline=deadline, inbox_from=self.inbox.position)
         received = first_words(id, self.id, asked, slip, deadline)
         if received.body_size > CLAIM_BYTES:

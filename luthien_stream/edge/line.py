@@ -48,9 +48,13 @@ class Line:
 
 
 class Lines(Struct, frozen=True):
-    """Where a call's events go: `stage` to its partition, `copies`, `notes` and `own` to the edge's own inbox."""
+    """Where a call's events go: `stage` to its partition, `copies`, `notes` and `own` to the edge's own inbox.
+
+    `later` leads to the stages behind the first.
+    """
 
     stage: Line
     copies: Line
     notes: Line
     own: Line
+    later: tuple[Outbox, ...] = ()

@@ -9,6 +9,8 @@ from luthien_stream.bus import keys
 from luthien_stream.bus.outbox import Outbox
 from luthien_stream.bus.port import Bus
 from luthien_stream.core.partition import PARTITIONS
+from luthien_stream.edge.line import Line, Lines
+from luthien_stream.events.slip import Slip
 
 
 class Outboxes:
@@ -49,6 +51,12 @@ class Outboxes:
     def to(self, stage: str, partition: int) -> Outbox:
         """The way to a partition."""
         return self._stages[stage][partition]
+
+    def lines(self, call: str, slip: Slip) -> Lines:
+        """The lines of a call that goes this way."""
+        stage, *later = [self.to(hop.stage, hop.partition) for hop in slip.hops] or [self.copies]
+        notes, own = Line(call, self.notes), Line(call, self.own)
+        return Lines(Line(call, stage), Line(call, self.copies), notes, own, tuple(later))
 
     async def close_stage(self, stage: str, deadline_s: float) -> None:
         """Write what is queued for a stage that no call goes to any more, and forget it."""

@@ -6,8 +6,6 @@ What it is behind with is bounded. Over that, a call's copy is given up, on reco
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -19,6 +17,7 @@ from luthien_stream.bus.port import Bus
 from luthien_stream.core.partition import PARTITIONS, partition_of
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.line import Line, microseconds
+from luthien_stream.edge.recent import Recent
 from luthien_stream.edge.words import abort
 from luthien_stream.events import log
 from luthien_stream.events.log import AnyEvent, Hop, LogEvent, Slip
@@ -29,9 +28,6 @@ MOST_UNSEEN = 20_000
 """Events that the stage may be behind with, of all calls together."""
 MOST_BYTES = 1 << 20
 """Bytes of one frame that are copied: a longer one ends the copy."""
-KEPT_S = 120.0
-"""For how long an ended call's request is kept for a judge that the stage asks late."""
-KEPT_CALLS = 1000
 MOST_COPIES = 5000
 """Calls that the stage may not have done with."""
 BEHIND = "the stage `shadow` is too far behind"
@@ -48,7 +44,8 @@ class Shadow:
         self._has_watched = False
         self._tasks: list[asyncio.Task[None]] = []
         self._copies: dict[str, Copy] = {}
-        self._kept: OrderedDict[str, tuple[float, Asked]] = OrderedDict()
+        self.recent = Recent()
+        """What ended calls asked that the stage has not done with."""
         self.tell: Callable[[log.SampleRequested], None] = lambda event: None
         """Gets what the stage asks of models."""
         self.unseen = 0
@@ -96,26 +93,18 @@ class Shadow:
         if stage not in served:
             copy.give_up("no worker serves the stage `shadow`: start one with `luthien-stream worker --stage shadow`")
             return None
+        copy.asks_models = pipeline.asks_models
         self._copies[call] = copy
-        if not pipeline.asks_models:
-            return copy
-        self._kept[call] = (time.monotonic(), asked)
-        while len(self._kept) > KEPT_CALLS:
-            self._kept.popitem(last=False)
         return copy
 
-    def ended(self, call: str) -> None:
+    def ended(self, call: str, asked: Asked) -> None:
         """The edge is done with a call."""
         copy = self._copies.get(call)
-        if copy is not None:
-            copy.end()
-        if call in self._kept:
-            self._kept[call] = (time.monotonic(), self._kept[call][1])
-
-    def recent(self, call: str) -> Asked | None:
-        """Return what an ended call asked, for what its watchers still want to know; None if that is too long ago."""
-        found = self._kept.get(call)
-        return found[1] if found is not None and time.monotonic() - found[0] < KEPT_S else None
+        if copy is None:
+            return
+        copy.end()
+        if copy.asks_models:
+            self.recent.keep(call, asked)
 
     def hear(self, events: Iterable[tuple[str, AnyEvent]]) -> None:
         """Take what the stage said: how far it is, and that it is done with a call."""
@@ -162,6 +151,8 @@ class Copy:
         """Events put, and those that the stage has taken."""
         self.over = False
         """Nothing more is copied."""
+        self.asks_models = False
+        """The stage may ask models about the call."""
         self._outbox, self._notes, self._shadow = outbox, notes, shadow
         self._ended = False
         self._whole = "response" in slip.hops[0].phases

@@ -15,7 +15,7 @@ from luthien_stream.core.program import Want
 from luthien_stream.errors import PolicyError
 from luthien_stream.events.answer import Text, ToolCall
 from luthien_stream.events.log import Known, SampleRequested, VerdictKind, VerdictReached
-from luthien_stream.policy.asking import ASK_S, Approval, asked, hold
+from luthien_stream.policy.asking import ASK_S, Approval, asked, digest, hold
 from luthien_stream.policy.effects import AT_ONCE, perform, recorded, together
 from luthien_stream.policy.errors import TooManyEffects
 from luthien_stream.policy.facts import CallFacts as CallFacts
@@ -173,6 +173,10 @@ class Context:
         held.deadline = self._from_now(timeout_s)
         self._note(held)
         return Approval.of(await recorded(asked(held, timeout_s)))
+
+    def digest(self, call: ToolCall) -> str:
+        """SHA-256 (hex) of what a person's decision on a call is bound to: tool, arguments, version of this policy."""
+        return digest(call, self._me.version)
 
     def sample(self, model: str, request: Request | None = None, n: int = 1, *, timeout_s: float = SAMPLE_S) -> Sample:
         """Ask a model for `n` answers; they come while it speaks, having passed the policies before this one.

@@ -25,10 +25,10 @@ from luthien_stream.events.log import (
     SampleRequested,
 )
 from luthien_stream.policy.chain import Chain
-from luthien_stream.policy.earlier import EMPTY, Earlier
 from luthien_stream.policy.effects import failed, is_failure
 from luthien_stream.policy.facts import DONE, CallFacts, Got, Identity, Shared
 from luthien_stream.policy.item import Item
+from luthien_stream.policy.others import EMPTY, Others
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.stream import HOLD_LIMIT
 
@@ -45,11 +45,11 @@ class Draws:
         lenses: Mapping[str, Lens],
         call: CallFacts,
         shared: Shared,
-        earlier: Earlier = EMPTY,
+        others: Others = EMPTY,
     ) -> None:
-        """`earlier` are the stages that the call's own answer passes before this one."""
+        """`others` are the other stages that the call passes."""
         self._pipeline, self._lenses, self._call, self._shared = pipeline, lenses, call, shared
-        self._earlier = earlier
+        self._others = others
         self._draws: dict[str, Draw] = {}
         self.requests: dict[str, SampleRequested] = {}
         """What was asked for, by key."""
@@ -57,12 +57,14 @@ class Draws:
     def open(self, requested: SampleRequested, want: Want, me: Identity, note: Note) -> Draw:
         """Expect the answer to `requested`. Of what comes out beside its events, `note` is told as it is read.
 
-        Raises `PolicyError` for a sample that would go past a stage that this worker does not know.
+        Raises `PolicyError` for a sample that would go past another stage.
         """
         shared = self._shared.nested()
         draw = Draw(want, self._lenses.get(requested.format), requested.model, self._call.id, shared, note)
         if requested.why == "sample":
-            earlier = self._earlier.policies()
+            earlier = self._others.policies()
+            if requested.body:
+                self._others.check_request()
             before = Pipeline((*earlier, *self._pipeline.policies[: me.index]), self._pipeline.name)
             chain = Chain(before, self._call, shared, draw.sink, prefix=f"{want.key}/", first=-len(earlier))
             draw.through(chain)

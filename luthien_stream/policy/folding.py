@@ -19,6 +19,8 @@ from luthien_stream.policy.effects import failed, is_failure
 KEY: Final = "session"
 """Of the effect that reads what is kept."""
 READ_S: Final = 10.0
+ADDED_BYTES: Final = 256 * 1024
+"""What one policy may add to a session in one call."""
 
 
 class Fold(Struct, frozen=True):
@@ -38,6 +40,7 @@ class Session:
         self._name, self._fold, self._kept = name, fold, kept
         self._state: bytes | None = None
         self._added: list[Any] = []
+        self._size = 0
 
     @property
     def state(self) -> Any:
@@ -51,9 +54,16 @@ class Session:
         return msgspec.msgpack.decode(self._state)
 
     def add(self, delta: Any) -> None:
-        """Add a delta (a plain value), for later calls to see. A preflight, and an answer only drawn, adds nothing."""
+        """Add a delta (a plain value), for later calls to see. A preflight, and an answer only drawn, adds nothing.
+
+        Raises `PolicyError` where a call adds more than 256 KiB.
+        """
         self._declared()
-        self._added.append(msgspec.msgpack.decode(msgspec.msgpack.encode(delta)))
+        packed = msgspec.msgpack.encode(delta)
+        self._size += len(packed)
+        if self._size > ADDED_BYTES:
+            raise PolicyError(f"adds more than {ADDED_BYTES >> 10} KiB to its session in one call; add less")
+        self._added.append(msgspec.msgpack.decode(packed))
 
     def folded(self) -> Sequence[Folded]:
         """What is to be written. Where the state cannot be had, what was read is left as it is."""

@@ -28,7 +28,7 @@ from luthien_stream.events.log import (
     Terminal,
     Unknown,
 )
-from luthien_stream.policy.earlier import Known
+from luthien_stream.policy.others import Known
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.program import PolicyProgram
 

@@ -26,9 +26,9 @@ from luthien_stream.events.log import (
     Terminal,
 )
 from luthien_stream.policy.draws import Draws
-from luthien_stream.policy.earlier import Earlier, Known
 from luthien_stream.policy.facts import CallFacts, Place, Shared
 from luthien_stream.policy.folding import Sessions
+from luthien_stream.policy.others import Known, Others
 from luthien_stream.policy.passing import PassRun
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.preflight import is_preflight
@@ -195,9 +195,9 @@ class PolicyProgram:
             self._fail("bad_request", objection)
             return
         shared = self._shared
-        earlier = Earlier.of(event.slip, self._pipeline.stage, self._call, self._known)
-        folds = {**earlier.folds, **self._pipeline.folds} if self._pipeline.draws_samples else self._pipeline.folds
-        self._draws = shared.draws = Draws(self._pipeline, self._lenses, self._call, shared, earlier)
+        others = Others.of(event.slip, self._pipeline.stage, self._call, self._known)
+        folds = {**others.folds, **self._pipeline.folds} if self._pipeline.draws_samples else self._pipeline.folds
+        self._draws = shared.draws = Draws(self._pipeline, self._lenses, self._call, shared, others)
         shared.tally = Tally(self._pipeline)
         shared.sessions = Sessions(self._call.session, folds, shared.results)
         want = shared.sessions.want()

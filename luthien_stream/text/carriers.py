@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -137,13 +138,30 @@ def edits_of(
 
 
 def edited_json(make: Callable[[], Scan], text: str) -> str:
-    """Return JSON text with every string in it edited; what is no JSON is edited as it is."""
+    """Return JSON text with every string in it edited; what is no JSON is edited as it is.
+
+    Of fields that an object has twice the last one is kept, which is the one that was looked at.
+    """
     try:
         value = msgspec.json.decode(text) if text.strip() else {}
         changed = _mapped(make, value, "")
+        same = changed == value and not _says_twice(text)
     except (msgspec.DecodeError, RecursionError):
         return edited(make(), text)
-    return text if changed == value else msgspec.json.encode(changed).decode()
+    return text if same else msgspec.json.encode(changed).decode()
+
+
+def _says_twice(text: str) -> bool:
+    """True if an object in JSON text has a field twice."""
+    twice = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal twice
+        twice = twice or len({name for name, _ in pairs}) < len(pairs)
+
+    if '"' in text:
+        json.JSONDecoder(object_pairs_hook=look, parse_int=str, parse_float=str).decode(text)
+    return twice
 
 
 def _mapped(make: Callable[[], Scan], value: Any, name: str) -> Any:

@@ -13,12 +13,16 @@ from aiohttp import web
 from luthien_stream.bus.holds import Hold as Question
 from luthien_stream.bus.holds import all_holds, find_hold
 from luthien_stream.cli.decide import Decision, decide
+from luthien_stream.cli.stop import tell_edges
 from luthien_stream.events import log
 from luthien_stream.events.answer import ToolCall
 from luthien_stream.policy.context import Context
 from luthien_stream.policy.gate import ToolGate
+from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.stages import Stages
 from luthien_stream.policy.verdicts import Hold, Verdict
 from tests.integration.edge_rig import KEY, Got, Rig, running
+from tests.integration.test_edge_stage import PassOn
 from tests.wait import wait_until
 
 TOOL = {"name": "sh", "description": "Runs", "input_schema": {"type": "object", "properties": {}}}
@@ -181,3 +185,20 @@ async def test_a_notice_is_sent_for_what_waits() -> None:
             assert held.deadline == told[0]["deadline"]
     finally:
         await runner.cleanup()
+
+
+async def test_a_stop_reaches_a_stage_that_holds_what_an_earlier_one_has_done_with() -> None:
+    """Nobody is asked any more about a call that is over."""
+    first, second = Pipeline.of(PassOn()).policies, Pipeline.of(AskFirst()).policies
+    stages = Stages((Pipeline(first, "first"), Pipeline(second, "second")))
+    async with running(stages=stages) as rig:
+        asking = ask(rig, 'use sh {"command": "rm x"}')
+        waits = await question(rig)
+        await wait_until(
+            lambda: not [c for name, p in rig.bus.data.partitions.items() if "first" in name for c in p.open]
+        )
+        assert await tell_edges(rig.bus, log.StopRequested(call=waits.call, by="ann")) == {rig.edge.id: [waits.call]}
+        assert tool_arguments(await asking) is None
+        await wait_until(lambda: not [call for found in rig.bus.data.partitions.values() for call in found.open])
+        said = await decide(rig.bus, waits, Decision("approve", "bob", None, 60.0))
+        assert said.came != "adopted"

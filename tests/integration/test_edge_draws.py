@@ -7,15 +7,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from luthien_stream.bus.memory import MemoryBus
+from luthien_stream.core.lens import Request
 from luthien_stream.events import log
-from luthien_stream.events.answer import Event, ToolCall
+from luthien_stream.events.answer import Event, Text, ToolCall
 from luthien_stream.events.slip import Hop, Slip
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.context import Context
-from luthien_stream.policy.earlier import Earlier
 from luthien_stream.policy.facts import CallFacts
 from luthien_stream.policy.folding import Fold
 from luthien_stream.policy.gate import ToolGate
+from luthien_stream.policy.others import Others
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.stages import External, Stages
 from luthien_stream.policy.stream import Events
@@ -102,11 +103,50 @@ async def test_nothing_is_drawn_behind_a_stage_whose_policies_are_not_known() ->
         assert len(rig.provider.requests) == 1
 
 
+class GoesOn(Policy):
+    """Has another model go on behind the first text."""
+
+    needs = frozenset({"sample"})
+
+    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+        """Switch."""
+        async for event in events:
+            yield event
+            if isinstance(event, Text):
+                break
+        async for event in ctx.sample("text-2"):
+            yield event
+
+
+class Bounds(Policy):
+    """Asks for fewer tokens."""
+
+    async def request(self, request: Request, ctx: Context) -> Request:
+        """Bound it."""
+        return request.set_max_tokens(7)
+
+
+@pytest.mark.parametrize("switch", [GoesOn(), Swaps()])
+async def test_no_request_goes_past_a_stage_behind_that_acts_on_requests(switch: Policy) -> None:
+    """The released one is what all stages have made of it; one of the policy's own is not sent."""
+    async with running(stages=two(switch, Bounds())) as rig:
+        got = await rig.ask("text-3")
+        await wait_until(lambda: rig.delivered(got.call))
+        assert [request.json["max_tokens"] for request in rig.provider.requests] == [7] * len(rig.provider.requests)
+        failed = await rig.all(got.call, log.PolicyFailed)
+        assert bool(failed) is isinstance(switch, GoesOn)
+        assert len(rig.provider.requests) == 2 - bool(failed)
+    async with running(stages=two(Bounds(), switch)) as rig:
+        got = await rig.ask("text-3")
+        assert len(rig.provider.requests) == 2
+        assert rig.provider.requests[1].json["max_tokens"] == 7
+
+
 def test_an_external_stage_that_acts_on_requests_only_is_no_hindrance() -> None:
     """One that acts on answers is: what its workers would say cannot be known here."""
     slip = Slip(hops=(Hop("theirs@1", 0), Hop("second@x", 0)))
     asks = External("theirs", "1", ("request",))
     both = External("theirs", "1", ("request", "response"))
-    assert Earlier.of(slip, "second@x", CallFacts(), {"theirs@1": asks}).unseen == ""
-    assert Earlier.of(slip, "second@x", CallFacts(), {"theirs@1": both}).unseen == "theirs@1"
-    assert Earlier.of(slip, "theirs@1", CallFacts(), {}).unseen == ""
+    assert Others.of(slip, "second@x", CallFacts(), {"theirs@1": asks}).unseen == ""
+    assert Others.of(slip, "second@x", CallFacts(), {"theirs@1": both}).unseen == "theirs@1"
+    assert Others.of(slip, "theirs@1", CallFacts(), {}).unseen == ""

@@ -10,7 +10,7 @@ from luthien_stream.config.load import load_config
 from luthien_stream.config.model import Match, PolicyUse
 from luthien_stream.config.written import read_pipeline, written, written_in
 from luthien_stream.errors import ConfigError
-from luthien_stream.policy.catalogue import load_stages
+from luthien_stream.policy.catalogue import check_policies, load_stages
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.stages import External
 
@@ -69,6 +69,25 @@ def test_policies_next_to_each_other_are_one_stage() -> None:
 def test_what_is_wrong_has_its_line(text: str, said: str) -> None:
     """In one go, with the way out."""
     assert any(line.startswith(said) for line in problems(text)), problems(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '- {use: noop, on_error: "${SECRET}"}',
+        '- {use: "${SECRET}"}',
+        '- {use: secret_redact, with: {gitleaks: "${SECRET}/x"}}',
+        '- {use: content_filter, with: {rules: [{name: x, pattern: "(${SECRET}"}]}}',
+        '- {external: a, version: "1", phases: ["${SECRET}"]}',
+    ],
+)
+def test_what_is_said_of_a_variable_is_its_name(text: str) -> None:
+    """Its value may be a credential, whole or in part."""
+    secret = "sk-canary-9876543210abcdef'"
+    with pytest.raises(ConfigError) as caught:
+        read_pipeline(text, {"SECRET": secret}, lambda uses: check_policies(uses, None))
+    assert "${SECRET}" in str(caught.value)
+    assert "sk-canary" not in str(caught.value)
 
 
 def test_variables_are_read_and_not_written(tmp_path: Path) -> None:

@@ -50,6 +50,28 @@ def ran(kept: Any, policy: Policy | None = None) -> Any:
     return run(policy or Counts(), [Text("a")], request=REQUEST, call=CALL, effects=read), wanted
 
 
+class Hoards(Policy):
+    """Adds what it is told to."""
+
+    fold: ClassVar[Fold | None] = Fold(0, lambda state, delta: len(delta))
+    sizes: tuple[int, ...]
+
+    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
+        for size in self.sizes:
+            ctx.session.add("x" * size)
+        async for event in events:
+            yield event
+
+
+@pytest.mark.parametrize(("sizes", "kept"), [((200_000, 60_000), True), ((200_000, 70_000), False)])
+def test_what_a_call_adds_is_bounded(sizes: tuple[int, ...], kept: bool) -> None:
+    """A policy that adds more fails, and that call ends closed."""
+    transcript, _ = ran({"hoards": {"base": 0, "state": None, "deltas": []}}, Hoards(sizes=sizes))
+    assert transcript.failed is not kept
+    if not kept:
+        assert "adds more than 256 KiB" in transcript.failures[0].message
+
+
 def test_a_call_reads_its_session_and_adds_to_it() -> None:
     """State and deltas are folded here; what was read may stand for them from now on."""
     transcript, (want,) = ran(KEPT)

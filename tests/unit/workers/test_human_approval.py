@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from luthien_stream.config.model import PolicyUse
 from luthien_stream.core.program import Want
 from luthien_stream.formats import LENSES
 from luthien_stream.policy import CallFacts, End, Event, Text, ToolCall, Transcript, run
+from luthien_stream.policy.catalogue import load_pipeline
 from luthien_stream.testing.laws import CORPUS, laws
 from tests.unit.workers.configured import made
 from tests.unit.workers.judges import BAD, Models, request
@@ -93,6 +95,23 @@ def test_an_approval_is_remembered_until_it_expires() -> None:
         assert len(person.asked) == asked
     assert list(decided(Person("reject")).folds) == []
     assert list(decided(Person(), remember_s=0).folds) == []
+
+
+def test_an_approval_holds_for_the_version_of_the_policy_that_asked() -> None:
+    """Configured otherwise, it asks again."""
+    person = Person()
+
+    def under(**config: Any) -> Transcript:
+        pipeline = load_pipeline([PolicyUse("human_approval", with_=config)], None)
+        assert pipeline is not None
+        call = CallFacts("c", model="m", session="s")
+        return run(pipeline, CAME, request=request(), effects=person, call=call, clock=lambda number: NOW)
+
+    person.deltas = [folded.delta for folded in under().folds]
+    assert under().tool_calls
+    assert len(person.asked) == 1
+    assert under(remember_s=60.0).tool_calls
+    assert len(person.asked) == 2
 
 
 def test_only_named_tools_are_held() -> None:

@@ -282,3 +282,16 @@ def test_it_always_fails_closed() -> None:
     """A redactor that fails lets nothing through."""
     policy: Policy = made("secret_redact")
     assert policy.redacts
+
+
+@pytest.mark.parametrize(
+    "fields", ['"a": "{}", "a": "x"', '"b": {"a": "{}", "a": 1}', '"a": "{}", "b": 1, "\\u0061": []']
+)
+def test_a_field_that_is_there_twice_hides_nothing(fields: str) -> None:
+    """Readers of JSON take the last one, and it is the one that is left."""
+    arguments = "{" + fields.replace("{}", GITHUB) + "}"
+    (call,) = redact(ToolCall("1", "Write", arguments)).tool_calls
+    assert GITHUB not in call.arguments
+    assert call.args == json.loads(arguments)
+    once = '{"a": 1' + "0" * 5000 + ', "b": {"a": "x"}}'
+    assert redact(ToolCall("1", "Write", once)).tool_calls[0].arguments == once
