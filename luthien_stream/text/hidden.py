@@ -146,9 +146,25 @@ class HiddenScan:
         if belongs(char, self._before, text[at + 1 : at + 2], first=self._at + at == 0):
             self._before = char
             return at + 1
-        self._note(kind_of(char))
         self._over = self._action == "end"
+        end = at + 1 if self._over else _same(text, at)
+        for _ in range(end - at):
+            self._note(kind_of(char))
         if self._action != "flag":
-            place = self._at + at
-            self.edits.append((place, maxsize if self._over else place + 1, ""))
-        return at + 1
+            self._take_out(self._at + at, maxsize if self._over else self._at + end)
+        return end
+
+    def _take_out(self, start: int, end: int) -> None:
+        """Note the edit; one that goes on where the last one ends makes that longer."""
+        if self.edits and self.edits[-1][1] == start:
+            start = self.edits.pop()[0]
+        self.edits.append((start, end, ""))
+
+
+def _same(text: str, at: int) -> int:
+    """Where a row of the same character ends of which none has a place; its last one is left, for what is behind it."""
+    char, end = text[at], at + 1
+    if not belongs(char, char, char, first=False):
+        while text[end : end + 2] == char + char:
+            end += 1
+    return end

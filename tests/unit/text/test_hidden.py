@@ -125,3 +125,11 @@ def test_only_the_last_character_waits() -> None:
     assert scan.more(FLAG + tags("gbe")) == 7
     assert scan.more(tags("ng")) == 7
     assert scan.more("\U000e007f") == 13
+
+
+def test_rows_are_taken_out_in_one_edit() -> None:
+    """Each of their characters is counted."""
+    scan = HiddenScan(lambda kind: None)
+    scan.more("a" + "\u200b" * 50_000 + "\u2060" * 50_000 + "b")
+    assert list(scan.edits) == [(1, 100_001, "")]
+    assert kinds("a" + "\u200b" * 1_000 + "b") == {"zero-width": 1_000}
