@@ -21,7 +21,8 @@ _TAIL = re.compile(HEADER_TAIL)
 _HEADER = compiled(r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|Private-Lines:")
 _LONGEST_HEADER: Final = 80
 _BODY = compiled(
-    r"(?:\s|\\[nrt]|[\"'>|,+\\#*]|[0-9]{1,6}(?:\s|→|:)|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): ?[^\n\\]{0,100})*"
+    r"(?:\s|\\[nrt]|[\"'>|,+\\#*]|[0-9]{1,6}(?:\s|→|:)"
+    r"|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): ?[^\n\\]{0,100})*"
     r"[A-Za-z0-9+/=_-]{16}"
 )
 _END = re.compile(r"-----END|Private-MAC")

@@ -45,6 +45,8 @@ INTERPRETERS: dict[str, tuple[str, str]] = {
     "nvim": ("c", "--cmd"),
     "ex": ("c", "--cmd"),
     "view": ("c", "--cmd"),
+    "rvim": ("c", "--cmd"),
+    "rview": ("c", "--cmd"),
     "emacs": ("", "--eval"),
     "ed": ("", ""),
 }
@@ -65,10 +67,14 @@ _RUN = re.compile(
     r"|getoutput|getstatusoutput|create_subprocess_(?:shell|exec)|shell_exec|passthru|proc_open|pcntl_exec|capture[23]e?|pipeline"
     r"|shell|do\s+shell\s+script|qx|sh|cmd|command|execSync|\$)(?:\s*\(\s*|\s+|\s*(?=['\"`{]))(?:\w+\s*=\s*)?(?=[\[\"'`rbfRBF{])"
 )
-_QX = re.compile(r"(?<![\w$])(?:qx|%x|system\s+q{1,2}|exec\s+q{1,2})\s*([{(\[/|!])(.*?)[})\]/|!]", re.S)
+_QX = re.compile(
+    r"(?<![\w$])(?:qx|%x|system\s+q{1,2}|exec\s+q{1,2})\s*"
+    r"(?:\{(.*?)\}|\((.*?)\)|\[(.*?)\]|(?P<mark>[/|!])(.*?)(?P=mark))",
+    re.S,
+)
 _DELETE = re.compile(
     r"(?<![\w$])(?P<tree>rmtree|rm_rf?|rm_r|remove_tree|remove_dir_all|remove_entry_secure|rmSync|rmdirSync|removeSync|emptyDirSync|rimraf(?:\.sync)?"
-    r"|(?:fs|fsp|promises|FileUtils)\.rm(?!_)(?=\s*\()|deltree|RemoveAll|delete_tree)\s*\(?\s*(?=[\[\"'`\w/$@.*(])"
+    r"|(?:fs|fsp|promises|FileUtils)\.rm(?!_)(?=\s*\()|deltree|RemoveAll|delete_tree|delete-directory)\s*\(?\s*(?=[\[\"'`\w/$@.*(])"
     r"|(?<![\w$])(?P<one>unlink(?:Sync|_file)?|os\.remove|os\.unlink|os\.removedirs|File\.delete|FileUtils\.rm(?!_)|remove_file|delete_file)\s*\(?\s*(?=[\[\"'`\w/$@.*(<]|\Z)"
 )
 _PATH_DELETE = re.compile(rf"Path\(\s*({_STRING}|[^()]*)\s*\)\.(?:unlink|rmdir)\(", re.S)
@@ -152,7 +158,7 @@ def read_code(program: str, code: str, depth: int = 0) -> Iterator[Found]:
         if text:
             yield text
     for found in _QX.finditer(code):
-        yield found[2]
+        yield next((text for text in (found[1], found[2], found[3], found[5]) if text), "")
     if program in BACKQUOTES:
         yield from (ansi(inner) for inner in re.findall(r"`((?:\\.|[^`\\])+)`", code))
     if program in SCREEN:

@@ -19,6 +19,7 @@ from luthien_stream.actions.shell.model import EMPTY, UNKNOWN, Command, Redirect
 from luthien_stream.actions.shell.outputs import distinct
 from luthien_stream.actions.shell.scan import HERE, STRING, scan, substitutions
 from luthien_stream.actions.shell.state import State, bounded, place
+from luthien_stream.actions.shell.targets import begun_in
 from luthien_stream.actions.shell.tree import parse
 
 LOOP_VALUES = 6
@@ -34,6 +35,7 @@ def commands(text: str, interpreter: str = "sh") -> list[Command]:
     """
     reader = Reader()
     if interpreter == "sh":
+        reader.state.folder = begun_in(text)
         reader.text(text)
     else:
         reader.executor.execute(Command((Word(interpreter), Word("-")), stdin=Stream(text, (), True)))
@@ -246,8 +248,7 @@ class Reader:
         return EMPTY if into else out
 
     def _for(self, node: Node, stdin: Stream, redirects: Sequence[Redirect]) -> Stream:
-        name = node.child_by_field_name("variable")
-        body = node.child_by_field_name("body")
+        name, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
         values = [
             f.GLOB + w.text if w.many else w.text
             for n in node.children_by_field_name("value")

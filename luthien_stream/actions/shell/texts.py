@@ -121,7 +121,10 @@ def _of_git(words: Sequence[Word]) -> list[str]:
     found = [text.removeprefix("!") for text in texts if text.startswith("!") or " " in text]
     plain = [word.text for word in words if not word.text.startswith("-")]
     if plain[:2] == ["submodule", "foreach"]:
-        found.append(" ".join(plain[2:]))
+        foreach = next(at for at, word in enumerate(words) if word.text == "foreach")
+        found.append(" ".join(word.text for word in w.behind(words[foreach + 1 :], t.Prefix())))
+    if plain[:1] == ["config"]:
+        found += [text.removeprefix("!") for text in plain[1:] if text.startswith("!") or " " in text]
     if "filter-branch" in plain:
         found += [value.text for value in w.option_values(words, {"--tree-filter", "--index-filter", "--msg-filter"})]
     return found
