@@ -163,6 +163,8 @@ def read_code(program: str, code: str, depth: int = 0) -> Iterator[Found]:
         yield from (ansi(inner) for inner in re.findall(r"`((?:\\.|[^`\\])+)`", code))
     if program in SCREEN:
         yield from re.findall(r"(?:^|[\n|]|silent|:)\s*(?:!+|shell\b)\s*([^\n]+)", code)
+        for path in re.findall(r"(?:^|[\n|:])\s*(?:w|wq|write|saveas|x)!?\s+([^\s|]+)", code):
+            yield Redirect(">", Word(path))
     yield from _awk_or_sed(program, code)
     for found in _DELETE.finditer(code):
         yield [Word("rm"), *([Word("-rf")] if found["tree"] else []), *_targets(code, found.end(), many)]
@@ -205,6 +207,8 @@ def _awk_or_sed(program: str, code: str) -> Iterator[Found]:
             yield ansi(piped)
         for shell in re.findall(r'print[^;}]*\|\s*"((?:\\.|[^"\\])*)"', code):
             yield f"{printed(code)} | {shell}" if re.search(r"\b(?:ba|z|da)?sh\b", shell) else ansi(shell)
+        for path in re.findall(r'print[^;}>|]{0,400}>>?\s*"((?:\\.|[^"\\])*)"', code):
+            yield Redirect(">", Word(ansi(path)))
         for shell in re.findall(r"system\s*\(([^)]{0,2000})\)", code):
             yield _glued(shell)
             if '"' not in shell:  # a variable: any of the texts may be in it

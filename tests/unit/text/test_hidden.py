@@ -77,6 +77,7 @@ def test_what_writing_needs_stays(name: str) -> None:
         ("\u3164\uffa0\u115f\u2063", "", {"zero-width": 4}),
         ("so\u00ad\u00ad\u00adft", "so\u00adft", {"zero-width": 2}),
         ("x\ufeff\ufeff", "x", {"zero-width": 2}),
+        ("\u115f\u1160hi", "hi", {"zero-width": 2}),
     ],
 )
 def test_what_hides_something_goes(text: str, left: str, found: dict[str, int]) -> None:
