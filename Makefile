@@ -5,6 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := luthien_stream workers tests
+PURE := tests/unit tests/contract tests/chaos
 CLIENTS := newest older aider llm
 ENVIRONMENTS := tests/clients/environments
 
@@ -20,7 +21,12 @@ up: .venv/.installed ## start everything; flags with ARGS="--listen 127.0.0.1:90
 	@exec $(BIN)/luthien-stream up $(ARGS)
 
 test: .venv/.developing ## the tests; some of them with ARGS="-k name"
+ifeq ($(ARGS),)
+	@$(BIN)/pytest -q -n 2 $(PURE)
+	@$(BIN)/pytest -q $(PURE:%=--ignore=%) # one at a time: these run the whole product, and kill parts of it
+else
 	@$(BIN)/pytest -q $(ARGS)
+endif
 
 test-long: .venv/.developing ## the tests that take minutes
 	@$(BIN)/pytest -q -m long $(ARGS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import field
 
-from luthien_stream.actions.arguments import arguments_of, plain, strings
+from luthien_stream.actions.arguments import arguments_of, as_shown, plain, strings
 from luthien_stream.actions.known_tools import texts
 from luthien_stream.policy import Allow, Context, Deny, ToolCall, ToolGate, Verdict
 
@@ -82,9 +82,9 @@ class SqlProtection(ToolGate, dict=True):
         yield from texts(call, "sql")
         for tool, argument in self.arguments.items():
             if fnmatchcase(call.name, tool):
-                read = arguments_of(call)
-                for value in [*read.values({plain(argument)}), *read.whole]:
-                    yield from strings(value)
+                for read in map(arguments_of, as_shown(call)):
+                    for value in [*read.values({plain(argument)}), *read.whole]:
+                        yield from strings(value)
 
     def _objection(self, statement: Statement) -> str:
         """Why a statement may not run, empty if it may."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from luthien_stream.core.unseen import UNSEEN
 from luthien_stream.events.answer import ToolCall
 
 KEPT = 65_536
@@ -28,6 +29,13 @@ _BRACKET = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _NOISE = re.compile(r"[^0-9a-z]+")
+
+_UNSEEN = re.compile(f"[{UNSEEN}]")
+_UNSEEN_ESCAPED = re.compile(
+    "|".join(rf"\\u{ord(one):04x}" for one in _UNSEEN.findall("".join(map(chr, range(0x10000)))))
+    + r"|\\ud82f\\udca[0-3]|\\ud834\\udd7[3-9a]|\\udb4[0-3]\\ud[c-f][0-9a-f]{2}",
+    re.IGNORECASE,
+)
 
 Fields = dict[str, list[Any]]
 """Plain name to the values given under it; a nested object is again such fields."""
@@ -48,6 +56,18 @@ class Arguments(Struct, frozen=True):
         """Every string and number, without the names."""
         yield from self.whole
         yield from strings(self.fields)
+
+
+def as_shown(call: ToolCall) -> Iterator[ToolCall]:
+    """The call as it came, and as it shows: without what nobody sees, which somebody behind us may take out."""
+    yield call
+    text = call.arguments
+    if not text.isascii():
+        text = _UNSEEN.sub("", text)
+    if "\\u" in text:
+        text = _UNSEEN_ESCAPED.sub("", text)
+    if text != call.arguments:
+        yield ToolCall(call.id, call.name, text, kind=call.kind)
 
 
 def arguments_of(call: ToolCall) -> Arguments:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from luthien_stream.actions.arguments import Arguments, arguments_of, clean, joined, plain, strings
+from luthien_stream.actions.arguments import Arguments, arguments_of, as_shown, clean, joined, plain, strings
 from luthien_stream.actions.patch import patched
 from luthien_stream.actions.sounds import is_sql, may_be_sql
 from luthien_stream.events.answer import ToolCall
@@ -115,7 +115,8 @@ def texts(call: ToolCall, use: Use) -> list[str]:
 
     Of a known tool whose arguments cannot be read, all of them are given, so that nothing hides there.
     """
-    return list(dict.fromkeys(found for one in unwrapped(call) for found in _texts(one, use) if found.strip()))
+    calls = (one for shown in as_shown(call) for one in unwrapped(shown))
+    return list(dict.fromkeys(found for one in calls for found in _texts(one, use) if found.strip()))
 
 
 def unwrapped(call: ToolCall, depth: int = _DEEPEST) -> Iterator[ToolCall]:

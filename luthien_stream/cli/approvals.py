@@ -78,7 +78,7 @@ async def _run(url: str, args: argparse.Namespace) -> int:
             return await _list(bus, args)
         if args.action == "watch":
             return await _watch(bus, args)
-        hold = await _find(bus, args.id)
+        hold = await find(bus, args.id)
         if args.action == "show":
             status = await status_of(bus, hold)
             _print(json_line(as_object(hold, status)) if args.json else page(hold, status))
@@ -156,9 +156,13 @@ async def _ask(bus: Bus, hold: Hold, args: argparse.Namespace) -> None:
             return
 
 
-async def _find(bus: Bus, id: str) -> Hold:
-    """The question that an id or its beginning names; one that waits before those that do not."""
-    found = [hold for hold in await all_holds(bus) if hold.id.startswith(id)]
+async def find(bus: Bus, id: str) -> Hold:
+    """The question that a call's id or its beginning names, `:KEY` behind it or not, as the list shows it.
+
+    One that waits comes before those that do not.
+    """
+    call, _, key = id.partition(":")
+    found = [hold for hold in await all_holds(bus) if hold.call.startswith(call) and key in ("", hold.key)]
     if len(found) > 1:
         found = [hold for hold in found if await is_waiting(bus, hold)] or found
     if not found:

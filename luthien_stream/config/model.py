@@ -118,12 +118,15 @@ class PolicyUse(Struct, forbid_unknown_fields=True, frozen=True, rename={"with_"
 
 DEFAULT_PIPELINE = (
     PolicyUse("secret_redact", mode="shadow"),
+    PolicyUse("hidden_text"),
     PolicyUse("shell_guard"),
     PolicyUse("sensitive_write"),
     PolicyUse("sql_protection"),
-    PolicyUse("hidden_text"),
 )
-"""What is in force where a configuration says nothing of a `pipeline`; `pipeline: []` is for none."""
+"""What is in force where a configuration says nothing of a `pipeline`; `pipeline: []` is for none.
+
+`hidden_text` changes tool calls, so the gates stand behind it: `r<nothing>m` is no command, and `rm` is one.
+"""
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):

@@ -21,6 +21,8 @@ T = TypeVar("T")
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 WRITTEN = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+DEEPEST = 64
+"""Levels of lists and mappings in one another."""
 WORD = 24
 """Characters that are repeated of what was written."""
 
@@ -54,6 +56,12 @@ class Reading:
         except yaml.YAMLError as error:
             self.problems.append(Problem(0, f"no YAML: {error}"))
             return None
+        except RecursionError:
+            self.problems.append(Problem(0, "it is nested too deep"))
+            return None
+        if node is None and get_origin(kind) is tuple:
+            self.problems.append(Problem(0, "it is empty; write [] for none"))
+            return None
         plain = {} if node is None else self._plain(node, kind, ())
         return None if self.problems else msgspec.convert(plain, kind)
 
@@ -70,6 +78,9 @@ class Reading:
     def _plain(self, node: yaml.Node, kind: Any, path: Path) -> Any:
         """The value of a node, checked against `kind` part by part so that each problem finds its line."""
         self.lines.setdefault(path, node.start_mark.line + 1)
+        if len(path) > DEEPEST:
+            self.complain(path, "it is nested too deep")
+            return None
         if isinstance(node, yaml.MappingNode):
             return {key: self._plain(value, inner, (*path, key)) for key, value, inner in self._items(node, kind, path)}
         if isinstance(node, yaml.SequenceNode):

@@ -12,7 +12,7 @@ from luthien_stream.config.targets import DEMO
 from luthien_stream.core.lens import Lens
 from luthien_stream.edge.asked import Asked, Published, View
 from luthien_stream.edge.auth import Caller
-from luthien_stream.edge.credentials import Vault, cut_body
+from luthien_stream.edge.credentials import Vault, cut_body, without_credentials
 from luthien_stream.edge.draw import NoCredential
 from luthien_stream.edge.provider import Providers
 from luthien_stream.edge.routing import Route, Router, hide_keys
@@ -47,7 +47,7 @@ class Drawn:
             format=format,
             lens=self._lenses[format],
             path=came.path if same else PATHS[format],
-            query=came.query if same else "",
+            query=_query(came, route) if same else "",
             headers=headers,
             view=view,
             route=route,
@@ -77,6 +77,11 @@ def _own_credential(came: Asked, route: Route) -> tuple[Header, ...]:
             f"for it: set providers.{route.name}.api_key"
         )
     return ()
+
+
+def _query(came: Asked, route: Route) -> str:
+    """What stands in the query is for the provider that the client meant, if it is a credential."""
+    return came.query if route.name == came.route.name else without_credentials(came.query)
 
 
 def _published(vault: Vault, came: Published, view: View, *, same: bool) -> Published:

@@ -25,11 +25,14 @@ from luthien_stream.edge.provider import Providers, start_reading
 from luthien_stream.errors import BusError, LuthienError
 from luthien_stream.events import log
 from luthien_stream.events.log import Slip
+from luthien_stream.events.slip import watches
 
 logger = structlog.get_logger()
 
 AT_ONCE = 64
 """Draws of one edge that may be under way; more wait, within their deadlines."""
+BESIDE = 16
+"""The same for those of the stage beside the calls: no call waits because of them."""
 CLAIM_BYTES = 32 * 1024
 BODY_TTL_MS = 3600 * 1000
 FLUSH_S = 5.0
@@ -60,7 +63,7 @@ class Samples:
         self._providers, self._drawn, self._recent, self._on_lost = providers, drawn, recent, on_lost
         self.draws: dict[str, Draw] = {}
         """Those under way, by their own ids."""
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots, self._beside = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(BESIDE)
         self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self._begun: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
@@ -110,8 +113,9 @@ class Samples:
     async def _draw_in_time(self, parent: Parent, event: log.SampleRequested, stage: Line) -> log.ResponseFailed | None:
         """Draw; return why not, where the stage has not been told that yet."""
         left_s = max(0.0, (event.deadline - microseconds()) / 1e6)
+        slots = self._beside if watches(f"stage:{event.stage}") else self._slots
         try:
-            async with asyncio.timeout(left_s), self._slots:
+            async with asyncio.timeout(left_s), slots:
                 asked = await self._drawn.asked(parent, event)
                 draw = await self._open(asked, event, stage)
                 await self._read(draw, event.deadline)

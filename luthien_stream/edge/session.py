@@ -44,6 +44,6 @@ def _of_user(metadata: Any) -> str:
 def _of_json(user: str) -> str:
     try:
         found = msgspec.json.decode(user)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ""
     return str(found.get("session_id") or "") if isinstance(found, dict) else ""

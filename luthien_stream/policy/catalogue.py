@@ -75,11 +75,18 @@ def find(name: str, folder: Path | None = None) -> type[Policy]:
         return policy_in(load_file(file), name)
     point = _points().get(name)
     if point is not None:
-        return policy_in(point.load(), name)
+        return policy_in(_loaded(point), name)
     known = names(folder)
     near = get_close_matches(name, known, cutoff=0.5) or known
     looked = ", ".join([str(folder)] * (folder is not None) + ["the built-in ones", "installed packages"])
     raise ConfigError(f"There is no policy {name!r}; near it: {', '.join(near)}. Looked in {looked}")
+
+
+def _loaded(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as error:
+        raise ConfigError(f"{point.value} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def names(folder: Path | None = None) -> list[str]:
@@ -117,10 +124,13 @@ def bind(use: PolicyUse, folder: Path | None) -> Bound:
     cls = find(use.use, folder)
     try:
         policy = msgspec.convert(use.with_, cls)
+        version = _version(policy)
     except msgspec.ValidationError as error:
         raise ConfigError(f"The policy {use.use!r} cannot take its `with`: {error}. {_takes(cls)}") from error
+    except Exception as error:
+        raise ConfigError(f"The policy {use.use!r} cannot be made: {type(error).__name__}: {error}") from error
     _check_open(use, policy)
-    return Bound(use.use, policy, use.on_error, use.timeout_s, _version(policy), use.match)
+    return Bound(use.use, policy, use.on_error, use.timeout_s, version, use.match)
 
 
 def _takes(cls: type[Policy]) -> str:

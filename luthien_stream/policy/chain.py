@@ -16,15 +16,17 @@ class Chain:
 
     __slots__ = ("_drivers", "push")
 
-    def __init__(self, pipeline: Pipeline, call: CallFacts, shared: Shared, sink: Down, prefix: str = "") -> None:
-        """`prefix` is that of the keys of their effects."""
+    def __init__(
+        self, pipeline: Pipeline, call: CallFacts, shared: Shared, sink: Down, prefix: str = "", first: int = 0
+    ) -> None:
+        """`prefix` is that of the keys of their effects, `first` the index of the first policy."""
         drivers: list[Driver] = []
         self.push: Down = sink
         """Give the next item to the first policy."""
         for index in reversed(range(len(pipeline.policies))):
             bound = pipeline.policies[index]
             if "response" in bound.phases:
-                drivers.append(Driver(bound, index, call, shared, self.push, prefix))
+                drivers.append(Driver(bound, first + index, call, shared, self.push, prefix))
                 self.push = drivers[-1].push
         self._drivers = drivers
         """Last first, the order in which they start and go on."""

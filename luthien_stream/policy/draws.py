@@ -25,6 +25,7 @@ from luthien_stream.events.log import (
     SampleRequested,
 )
 from luthien_stream.policy.chain import Chain
+from luthien_stream.policy.earlier import EMPTY, Earlier
 from luthien_stream.policy.effects import failed, is_failure
 from luthien_stream.policy.facts import DONE, CallFacts, Got, Identity, Shared
 from luthien_stream.policy.item import Item
@@ -38,19 +39,33 @@ _BROKEN = {"cut": "cut", "error": "provider_error"}
 class Draws:
     """All answers that one call's policies have asked for, by key."""
 
-    def __init__(self, pipeline: Pipeline, lenses: Mapping[str, Lens], call: CallFacts, shared: Shared) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        lenses: Mapping[str, Lens],
+        call: CallFacts,
+        shared: Shared,
+        earlier: Earlier = EMPTY,
+    ) -> None:
+        """`earlier` are the stages that the call's own answer passes before this one."""
         self._pipeline, self._lenses, self._call, self._shared = pipeline, lenses, call, shared
+        self._earlier = earlier
         self._draws: dict[str, Draw] = {}
         self.requests: dict[str, SampleRequested] = {}
         """What was asked for, by key."""
 
     def open(self, requested: SampleRequested, want: Want, me: Identity, note: Note) -> Draw:
-        """Expect the answer to `requested`. Of what comes out beside its events, `note` is told as it is read."""
+        """Expect the answer to `requested`. Of what comes out beside its events, `note` is told as it is read.
+
+        Raises `PolicyError` for a sample that would go past a stage that this worker does not know.
+        """
         shared = self._shared.nested()
         draw = Draw(want, self._lenses.get(requested.format), requested.model, self._call.id, shared, note)
         if requested.why == "sample":
-            before = Pipeline(self._pipeline.policies[: me.index], self._pipeline.name)
-            draw.through(Chain(before, self._call, shared, draw.sink, prefix=f"{want.key}/"))
+            earlier = self._earlier.policies()
+            before = Pipeline((*earlier, *self._pipeline.policies[: me.index]), self._pipeline.name)
+            chain = Chain(before, self._call, shared, draw.sink, prefix=f"{want.key}/", first=-len(earlier))
+            draw.through(chain)
         self._draws[want.key], self.requests[want.key] = draw, requested
         return draw
 

@@ -28,6 +28,7 @@ from luthien_stream.events.log import (
     Terminal,
     Unknown,
 )
+from luthien_stream.policy.earlier import Known
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.program import PolicyProgram
 
@@ -40,9 +41,10 @@ class HopProgram:
 
     __slots__ = ("_asked", "_first", "_inner", "_last", "_out", "_passes", "_released", "_stage", "over")
 
-    def __init__(self, pipeline: Pipeline, lenses: Mapping[str, Lens]) -> None:
+    def __init__(self, pipeline: Pipeline, lenses: Mapping[str, Lens], known: Known | None = None) -> None:
+        """`known` are other stages that calls pass, by key."""
         self._stage = pipeline.stage
-        self._inner = PolicyProgram(pipeline, lenses)
+        self._inner = PolicyProgram(pipeline, lenses, known=known)
         self._asked: RequestReceived | None = None
         """The request as it came, while an earlier stage has not released it."""
         self._released: RequestReleased | None = None

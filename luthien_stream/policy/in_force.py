@@ -73,14 +73,18 @@ class InForce:
         return cls(path, log.get_value, lambda name, value: log.put_values({name: value}, ttl_ms=KEPT_MS))
 
     async def begin(self, config: Config) -> Stages:
-        """Start with what is published, unless the file has changed since; else with the file. Raises `ConfigError`."""
+        """Start with what is published, unless the file has changed since; else with the file.
+
+        Raises `ConfigError`, also where what is in force cannot be loaded here: the file may ask for less.
+        """
         self.version = Version("", self._written(config), self._digest(config))
         try:
             published = await self._published()
         except BusError as error:
             log.warning("log_does_not_answer", error=type(error).__name__)
             published = None
-        if published is not None and published.file == self.version.file and self._take(published):
+        if published is not None and published.file == self.version.file:
+            self._adopt(published)
             return self.stages
         self.stages = load_stages(config.pipeline, policy_folder(self._path))
         return self.stages
@@ -121,18 +125,21 @@ class InForce:
     def _take(self, version: Version) -> bool:
         """Load a version that somebody else published; if that fails, what is in force stays."""
         try:
-            stages = self._load(version.pipeline)
+            self._adopt(version)
         except LuthienError as error:
             self._refused = version.id
             log.error("pipeline_refused", version=version.id, error=str(error))
             return False
+        return True
+
+    def _adopt(self, version: Version) -> None:
+        stages = self._load(version.pipeline)
         self.stages, self.version, self._refused = stages, version, ""
         keys = tuple(pipeline.stage for pipeline in stages.pipelines)
         if keys != version.stages:
             log.warning("policy_files_differ", ours=keys, published=version.stages, do="reload with SIGHUP")
         names = [pipeline.name for pipeline in stages.pipelines]
         log.info("pipeline_loaded", version=version.id, by=version.by, stages=keys, names=names)
-        return True
 
     def _load(self, pipeline: list[Any]) -> Stages:
         uses = read_pipeline(msgspec.json.encode(pipeline).decode(), os.environ, self._policies)

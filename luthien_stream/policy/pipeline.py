@@ -110,6 +110,11 @@ class Pipeline(Struct, frozen=True, dict=True):
         return any(bound.policy.needs & {"judge", "sample"} for bound in self.policies)
 
     @property
+    def draws_samples(self) -> bool:
+        """True if a policy draws samples."""
+        return any("sample" in bound.policy.needs for bound in self.policies)
+
+    @property
     def folds(self) -> Mapping[int, tuple[str, Fold]]:
         """What policies keep over the calls of a session: name and fold, by the policy's index."""
         folds = {index: (bound.name, bound.policy.fold) for index, bound in enumerate(self.policies) if not bound.idle}

@@ -26,6 +26,7 @@ from luthien_stream.events.log import (
     Terminal,
 )
 from luthien_stream.policy.draws import Draws
+from luthien_stream.policy.earlier import Earlier, Known
 from luthien_stream.policy.facts import CallFacts, Place, Shared
 from luthien_stream.policy.folding import Sessions
 from luthien_stream.policy.passing import PassRun
@@ -46,6 +47,7 @@ class PolicyProgram:
         "_decided",
         "_draws",
         "_inputs",
+        "_known",
         "_lens",
         "_lenses",
         "_opening",
@@ -58,11 +60,15 @@ class PolicyProgram:
         "over",
     )
 
-    def __init__(self, pipeline: Pipeline, lenses: Mapping[str, Lens], stage: str = "") -> None:
-        """`lenses` by format name; `stage` is the key of the stage that runs the call, the pipeline's own if empty."""
+    def __init__(
+        self, pipeline: Pipeline, lenses: Mapping[str, Lens], stage: str = "", known: Known | None = None
+    ) -> None:
+        """`lenses` by format name; `stage` is the key of the stage that runs the call, the pipeline's own if empty;
+        `known` are other stages that calls pass.
+        """
         if stage and stage != pipeline.stage:
             raise PolicyError(f"This worker has the pipeline {pipeline.stage}; the call belongs to {stage}")
-        self._pipeline, self._lenses = pipeline, lenses
+        self._pipeline, self._lenses, self._known = pipeline, lenses, known or {}
         self._phases = pipeline.phases
         """What the call goes through here, for the sake of other stages too."""
         self._call = CallFacts()
@@ -189,9 +195,11 @@ class PolicyProgram:
             self._fail("bad_request", objection)
             return
         shared = self._shared
-        self._draws = shared.draws = Draws(self._pipeline, self._lenses, self._call, shared)
+        earlier = Earlier.of(event.slip, self._pipeline.stage, self._call, self._known)
+        folds = {**earlier.folds, **self._pipeline.folds} if self._pipeline.draws_samples else self._pipeline.folds
+        self._draws = shared.draws = Draws(self._pipeline, self._lenses, self._call, shared, earlier)
         shared.tally = Tally(self._pipeline)
-        shared.sessions = Sessions(self._call.session, self._pipeline.folds, shared.results)
+        shared.sessions = Sessions(self._call.session, folds, shared.results)
         want = shared.sessions.want()
         self._start(request, Waiting(want or (), shared))
 

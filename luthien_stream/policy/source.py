@@ -24,7 +24,7 @@ def load_file(file: Path) -> ModuleType:
     sys.modules[name] = module  # annotations of structs are resolved there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before  # what was loaded of this file before goes on
@@ -62,7 +62,7 @@ def _only(module: ModuleType, name: str) -> type[Policy]:
     return own[0]
 
 
-def _line(error: Exception, file: Path) -> int:
+def _line(error: BaseException, file: Path) -> int:
     line, trace = getattr(error, "lineno", None) or 0, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(file):

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from sys import maxsize
 from typing import Final, Literal
 
+from luthien_stream.core.unseen import UNSEEN
 from luthien_stream.policy.tail import Edit
 
 TAGS, ZERO_WIDTH, BIDI, SELECTORS = "tag", "zero-width", "bidi", "variation selector"
-SUSPECT: Final = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
-    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
+SUSPECT: Final = re.compile(f"[{UNSEEN}]")
 """Characters that may hide something."""
 Action = Literal["strip", "flag", "end"]
 """Take them out, only note them, or end the text before the first."""

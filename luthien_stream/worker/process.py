@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.instance import Instance, config_of
 from luthien_stream.config.model import Config
-from luthien_stream.core.lens import Lens
 from luthien_stream.core.program import Program
 from luthien_stream.errors import BusError, ConfigError
 from luthien_stream.events.slip import SHADOW
@@ -25,6 +24,7 @@ from luthien_stream.policy.beside import ShadowProgram
 from luthien_stream.policy.hop import HopProgram
 from luthien_stream.policy.in_force import InForce
 from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.stages import Stage
 from luthien_stream.worker.asking import Asking, ask_nobody
 from luthien_stream.worker.clock import SystemClock
 from luthien_stream.worker.lease import LeaseThread, renew_leases
@@ -41,6 +41,8 @@ log = structlog.get_logger()
 
 FOLLOW_S = 1.0
 """How often a worker looks whether another pipeline is in force."""
+KNOWN = 64
+"""Stages that a worker knows of, in versions that calls may still pass."""
 SHADOW_NICE = 10
 """By how much a worker that only watches stands back behind the processes that clients wait for."""
 
@@ -67,7 +69,8 @@ async def serve(
     in_force = InForce.over(mine, config_of(instance))
     stages = await in_force.begin(config)
     recorded = config.database != "none"
-    worker = Worker(mine, stages.served_by(stage), url="" if bus is not None else instance.redis, recorded=recorded)
+    url, served = "" if bus is not None else instance.redis, stages.served_by(stage)
+    worker = Worker(mine, served, url=url, recorded=recorded, known=stages.enforcing)
     following = asyncio.create_task(follow(worker, in_force, stage, again or asyncio.Event()), name="pipeline")
     try:
         await worker.run(ready or (lambda: None), stop)
@@ -91,7 +94,7 @@ async def follow(worker: Worker, in_force: InForce, stage: str, again: asyncio.E
                 await in_force.read_again()
             stages = await in_force.look()
             if stages is not None:
-                await worker.serve(stages.served_by(stage))
+                await worker.serve(stages.served_by(stage), stages.enforcing)
         except ConfigError as error:
             log.error("configuration_refused", error=str(error))
         except BusError as error:
@@ -112,7 +115,9 @@ class Worker:
         url: str,
         recorded: bool = True,
         limits: Limits | None = None,
+        known: Iterable[Stage] = (),
     ) -> None:
+        """`known` are all stages that calls pass, those of other workers too."""
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._bus = bus
         self._url = url
@@ -121,20 +126,34 @@ class Worker:
         self._limits = limits or Limits()
         self._watch = Watch()
         self._presence = Presence(bus, self._clock, every_s=self._limits.beat_s, edge_ttl_s=self._limits.edge_ttl_s)
+        self._known: dict[str, Stage] = {}
+        self._learn(known)
         self.served = Served(bus, self._station)
         self.served.put_in_force(pipelines)
 
+    def _learn(self, stages: Iterable[Stage]) -> None:
+        """Know these stages, and those before them for as long as calls may be on their way through them."""
+        for stage in stages:
+            self._known.pop(stage.stage, None)
+            self._known[stage.stage] = stage
+        for old in list(self._known)[:-KNOWN]:
+            del self._known[old]
+
+    def _program(self, pipeline: Pipeline) -> Program:
+        if pipeline.name == SHADOW:
+            return ShadowProgram(pipeline, LENSES)
+        return HopProgram(pipeline, LENSES, self._known)
+
     def _station(self, pipeline: Pipeline) -> Station:
-        program: Callable[[Pipeline, Mapping[str, Lens]], Program] = HopProgram
         asking = Asking(self._bus, self._clock, self._presence, pipeline.stage)
         perform = performers(self._bus, self._clock, pipeline.stage, asking)
         if pipeline.name == SHADOW:
-            program, perform = ShadowProgram, {**perform, "ask": ask_nobody}
+            perform = {**perform, "ask": ask_nobody}
         return Station(
             bus=self._bus,
             worker=self.name,
             stage=pipeline.stage,
-            make=lambda: program(pipeline, LENSES),
+            make=lambda: self._program(pipeline),
             clock=self._clock,
             limits=self._limits,
             watch=self._watch,
@@ -209,8 +228,9 @@ class Worker:
                 log.warning("balance_failed", error=type(error).__name__)
             await self._clock.sleep(self._limits.balance_s)
 
-    async def serve(self, pipelines: Iterable[Pipeline]) -> None:
+    async def serve(self, pipelines: Iterable[Pipeline], known: Iterable[Stage] = ()) -> None:
         """Serve these from now on, and say so at once. Raises `BusError`."""
+        self._learn(known)
         self.served.put_in_force(pipelines)
         await self._beat_once()
         await self.served.once()

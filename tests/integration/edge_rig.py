@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from luthien_stream.events import log, pack
 from luthien_stream.formats import LENSES
 from luthien_stream.policy.api import Policy
 from luthien_stream.policy.pipeline import Pipeline
-from luthien_stream.policy.stages import Stages
+from luthien_stream.policy.stages import Stage, Stages
 from luthien_stream.testing.provider import FakeProvider
 from luthien_stream.upstream.client import NativeClient
 from luthien_stream.upstream.demo import DemoUpstream
@@ -167,7 +167,7 @@ async def running(
         config.setdefault("providers", {"fake": both_formats(fake.url)})
         for stage in stages.pipelines:
             for _ in range(workers):
-                await stack.enter_async_context(working(bus, stage))
+                await stack.enter_async_context(working(bus, stage, known=stages.enforcing))
         settings = Config(**config)
         edge = Edge(settings, bus, stages, LENSES, NativeClient(), DemoUpstream(), litellm)
         server = Server(edge, Models(settings.auth, edge.router, edge.providers))
@@ -184,10 +184,11 @@ async def running(
 
 
 @asynccontextmanager
-async def working(bus: Bus, pipeline: Pipeline) -> AsyncIterator[None]:
+async def working(bus: Bus, pipeline: Pipeline, known: Iterable[Stage] = ()) -> AsyncIterator[None]:
     """Run a worker in this process."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(Worker(bus, [pipeline], url="", limits=Limits(block_s=0.05)).run(ready.set, stop))
+    worker = Worker(bus, [pipeline], url="", limits=Limits(block_s=0.05), known=known)
+    task = asyncio.create_task(worker.run(ready.set, stop))
     try:
         await ready.wait()
         yield

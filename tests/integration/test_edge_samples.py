@@ -16,6 +16,7 @@ from luthien_stream.bus.port import START
 from luthien_stream.config.model import Provider
 from luthien_stream.core.partition import partition_of
 from luthien_stream.edge.line import microseconds
+from luthien_stream.edge.samples import AT_ONCE, BESIDE
 from luthien_stream.events import log, pack
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.stages import Stages
@@ -39,7 +40,7 @@ JUDGE = {"model": "near/text-3", "stream": False, "messages": [{"role": "user", 
 
 
 @asynccontextmanager
-async def held(model: str = "stall-3", **config: Any) -> AsyncIterator[Hand]:
+async def held(model: str = "stall-3", query: str = "", **config: Any) -> AsyncIterator[Hand]:
     """A call whose stage has released its request and said no more.
 
     `near` is the provider of the client's own credential, `far` is paid by the gateway, `closed` by nobody.
@@ -50,6 +51,7 @@ async def held(model: str = "stall-3", **config: Any) -> AsyncIterator[Hand]:
             "near": Provider(base_url=fake.url, format="anthropic_messages", passthrough=True),
             "far": Provider(base_url=chat, format="openai_chat", passthrough=True, api_key=GATEWAYS),
             "closed": Provider(base_url=chat, format="openai_chat", passthrough=True),
+            "trusted": Provider(base_url=fake.url, format="anthropic_messages", passthrough=True, api_key=GATEWAYS),
         }
         config.setdefault("stages", Stages((PIPELINE,)))
         async with running(workers=0, providers=providers, **config) as rig:
@@ -57,7 +59,7 @@ async def held(model: str = "stall-3", **config: Any) -> AsyncIterator[Hand]:
             await rig.bus.beat("worker", "hand", {"stages": f"{PIPELINE.stage},{SHADOW.stage}"}, ttl_ms=60_000)
             await rig.edge.admission.look()
             headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "x-session-id": "run 7"}
-            asking = asyncio.create_task(rig.ask(model, headers=headers))
+            asking = asyncio.create_task(rig.ask(model, headers=headers, query=query))
             await wait_until(lambda: bool(rig.edge.calls))
             hand = Hand(rig, asking)
             await hand.release()
@@ -151,6 +153,18 @@ async def test_a_judge_is_asked_in_chat_form_whatever_its_provider_speaks(model:
         assert not {KEY.encode(), GATEWAYS.encode()} & set(SECRETS.findall(await hand.rig.dump()))
 
 
+@pytest.mark.parametrize("model", ["near/text-3", "trusted/text-3"])
+async def test_a_credential_in_the_query_goes_to_the_call_s_own_provider_alone(model: str) -> None:
+    """The rest of the query goes with the request wherever it goes."""
+    async with held(query="?beta=true&api_key=sk-query-canary-5") as hand:
+        await hand.put(wanted(hand, format="anthropic_messages", model=model))
+        await told(hand)
+        sent = hand.rig.provider.requests[-1]
+        assert "beta=true" in sent.query
+        assert ("sk-query-canary-5" in sent.query) is model.startswith("near")
+        assert b"sk-query-canary-5" not in await hand.rig.dump()
+
+
 @pytest.mark.parametrize(
     ("model", "error"),
     [
@@ -216,6 +230,19 @@ async def test_a_shadow_stage_may_draw_for_a_call_that_has_ended() -> None:
             await hand.rig.bus.append(hand.rig.edge.inbox.stream, raw)
         assert isinstance((await told(hand, stage=SHADOW.stage))[-1], log.ResponseCompleted)
         assert len(hand.rig.provider.requests) == 2
+
+
+async def test_no_call_waits_for_a_slot_that_a_shadow_stage_has() -> None:
+    """However many slow judges that one asks."""
+    async with held(stages=Stages((PIPELINE,), SHADOW)) as hand:
+        slow = [judged(hand, {**JUDGE, "model": "near/stall-3"}, key=f"0/response/{n}") for n in range(AT_ONCE + 1)]
+        for event in slow:
+            event.stage = SHADOW.stage
+        await hand.rig.bus.append(hand.rig.edge.inbox.stream, pack.encode(f"stage:{SHADOW.stage}", slow))
+        await wait_until(lambda: len(hand.rig.edge.beside.samples.draws) >= BESIDE)
+        await hand.put(judged(hand))
+        assert isinstance((await told(hand))[-1], log.ResponseCompleted)
+        assert len(hand.rig.edge.beside.samples.draws) == BESIDE
 
 
 async def test_a_large_prompt_is_fetched_and_stored_by_its_digest() -> None:

@@ -20,6 +20,8 @@ from luthien_stream.edge import edge as edges
 from luthien_stream.edge import following
 from luthien_stream.edge.admin import admin_token
 from luthien_stream.edge.process import serve as serve_edge
+from luthien_stream.errors import ConfigError
+from luthien_stream.policy.in_force import InForce
 from luthien_stream.testing.provider import FakeProvider
 from luthien_stream.worker import process
 from luthien_stream.worker.limits import Limits
@@ -222,6 +224,22 @@ async def test_a_process_that_starts_takes_what_is_in_force(tmp_path: Path) -> N
             assert len((await up.bus.alive("worker"))[name]["stages"].split(",")) == stages
             stop.set()
             await late
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_process_that_cannot_load_what_is_in_force_does_not_start(tmp_path: Path) -> None:
+    """With what the file says it would take part in less."""
+    async with gateway(tmp_path, NONE) as up:
+        (tmp_path / "workers").mkdir(exist_ok=True)
+        own = tmp_path / "workers" / "own.py"
+        own.write_text(MARK % "own ")
+        await up.api("PUT", '[{"use": "own"}]')
+        await up.until_in_force("main")
+        own.unlink()
+        in_force = InForce.over(up.bus, up.file)
+        with pytest.raises(ConfigError, match="no policy 'own'"):
+            await in_force.begin(load_config(up.file, {}))
+        assert not in_force.stages
 
 
 async def _new(up: Gateway, before: set[str]) -> bool:

@@ -168,7 +168,7 @@ def test_the_welcome_has_what_to_copy(tmp_path: Path) -> None:
     assert "curl -sN http://127.0.0.1:1/v1/chat/completions \\\n" in text
     assert "ANTHROPIC_BASE_URL=http://127.0.0.1:1 claude" in text
     assert f"{command()} tail --data '{tmp_path}/my data'" in text
-    assert "secret_redact (only watches) → shell_guard → sensitive_write → sql_protection → hidden_text" in text
+    assert "secret_redact (only watches) → hidden_text → shell_guard → sensitive_write → sql_protection" in text
     assert "the default" in text
     assert "KEY" not in text
 

@@ -52,10 +52,10 @@ def test_the_default_pipeline_can_be_loaded() -> None:
     """All but the redactor, which only watches, stand in one stage."""
     stages = load_stages(DEFAULT_PIPELINE, None)
     assert [bound.name for pipeline in stages.pipelines for bound in pipeline.policies] == [
+        "hidden_text",
         "shell_guard",
         "sensitive_write",
         "sql_protection",
-        "hidden_text",
         "secret_redact",
     ]
     assert stages.shadow is not None

@@ -61,6 +61,9 @@ def test_policies_next_to_each_other_are_one_stage() -> None:
         ("- {on_error: open}", "line 1: name a policy with `use`"),
         ("- {use: noop, match: {modle: x}}", "line 1: unknown key `modle`; did you mean `model`?"),
         ("use: noop", "line 1: the file is a mapping; expected a list"),
+        ("", "line 0: it is empty; write [] for none"),
+        ("[" * 3000 + "]" * 3000, "line 0: it is nested too deep"),
+        ("- {use: noop, with: {a: " + "[" * 90 + "]" * 90 + "}}", "line 1: it is nested too deep"),
     ],
 )
 def test_what_is_wrong_has_its_line(text: str, said: str) -> None:

@@ -37,6 +37,12 @@ def test_the_first_name_given_counts(headers: dict[str, str], body: dict[str, An
     assert _session(headers, **body) == name
 
 
+def test_what_is_nested_too_deep_is_a_name_like_any_other() -> None:
+    """Nobody's request fails of it."""
+    deep = '{"a":' * 50_000 + "1" + "}" * 50_000
+    assert session_of({}, {"metadata": {"user_id": deep}}.get) == deep[:200]
+
+
 def test_a_sessions_name_is_bounded() -> None:
     """A client cannot make the record's index large."""
     assert len(_session({"x-session-id": "x" * 10_000})) == LONGEST

@@ -118,6 +118,19 @@ def test_a_file_that_is_no_policy_says_why(tmp_path: Path, source: str, said: st
     assert said in refused(PolicyUse("broken"), folder=tmp_path)
 
 
+def test_a_policy_whose_own_code_fails_is_refused_like_any_other(tmp_path: Path) -> None:
+    """Whatever it raises: nobody else's process may end of it."""
+    (tmp_path / "breaks.py").write_text(SHOUT + "\n    def __post_init__(self):\n        {}[self.mark]\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "unwritten.py").write_text(SHOUT.replace('mark: str = "!"', "mark: object = object()"))
+    with pytest.raises(ConfigError, match="'breaks' cannot be made: KeyError"):
+        load_pipeline([PolicyUse("breaks")], tmp_path)
+    with pytest.raises(ConfigError, match=r"leaves\.py:1: SystemExit"):
+        load_pipeline([PolicyUse("leaves")], tmp_path)
+    with pytest.raises(ConfigError, match="'unwritten' cannot be made"):
+        load_pipeline([PolicyUse("unwritten")], tmp_path)
+
+
 def test_what_cannot_fail_open_says_so() -> None:
     """A policy that may have put out half of a text has nothing whole to pass on."""
     text = refused(PolicyUse("string_replace", {"replace": [["a", "b"]]}, on_error="open"))
