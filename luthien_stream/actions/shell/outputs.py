@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from luthien_stream.actions.shell.fields import ansi
-from luthien_stream.actions.shell.languages import INTERPRETERS, decode, language, printed, said
+from luthien_stream.actions.shell.languages import INTERPRETERS, decode, language, said
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream
+from luthien_stream.actions.shell.one_liners import printed
 from luthien_stream.actions.shell.state import place
 
 LONGEST_TEXT = 65_536

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from luthien_stream.actions.shell import tables as t
 from luthien_stream.actions.shell import wrappers as w
-from luthien_stream.actions.shell.languages import INTERPRETERS, language, printed
+from luthien_stream.actions.shell.languages import INTERPRETERS, language
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream, Word
+from luthien_stream.actions.shell.one_liners import printed
 
 SHELLS = t.names("sh bash zsh dash ksh mksh ash fish csh tcsh rbash rksh sh.exe bash.exe")
 CLIENTS = frozenset({"psql", "mysql", "mariadb", "sqlite3", "sqlite"})
