@@ -227,7 +227,8 @@ def _forms(command: Command, programs: frozenset[str]) -> Iterator[Command]:
         name = command.program
         if command.words[0].many or UNKNOWN in name:
             bare = name.replace(UNKNOWN, "")
-            near = sorted(one for one in programs if fnmatchcase(one, name)) if command.words[0].many else [bare]
+            named = [one for one in programs if fnmatchcase(one, name)] if command.words[0].many else [bare]
+            near = sorted(named, key=lambda one: (len(one), one))
             for one in near[:8]:
                 if one:
                     yield Command((Word(one), *command.arguments), (), command.stdin, command.via)

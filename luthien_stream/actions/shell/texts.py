@@ -16,7 +16,9 @@ CLIENTS = frozenset({"psql", "mysql", "mariadb", "sqlite3", "sqlite"})
 """Database clients that have a way to a shell."""
 MANY = "${__many}"
 """Stands in a text for any number of things."""
-_NO_TEXT = t.names("grep egrep fgrep rg ag gcc g++ cc clang head tail wc cut git echo printf test stat rm cp")
+_NO_TEXT = t.names(
+    "gh glab hub jj bd jira llm grep egrep fgrep rg ag gcc g++ cc clang head tail wc cut git echo printf test stat rm cp"
+)
 """Programs whose `-c` is no command."""
 _TALKING = _NO_TEXT | t.names(
     """man which whereis type help tldr apropos cat ls apt apt-get brew alias complete touch mkdir npm docker podman

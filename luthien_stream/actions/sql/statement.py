@@ -46,6 +46,7 @@ _ROOTS: dict[type[exp.Expr], Level] = {
     exp.Show: Level.READ,
     exp.Describe: Level.READ,
     exp.Summarize: Level.READ,
+    exp.Pivot: Level.READ,
     exp.Pragma: Level.READ,
     exp.Use: Level.READ,
     exp.Transaction: Level.READ,

@@ -55,6 +55,8 @@ READS = [
     "\\d users",
     ".tables",
     "-- nothing",
+    "LIST @stage",
+    "PIVOT t ON a USING sum(b)",
     "SELECT string_agg(name, ', ' ORDER BY name) FROM u",
     "SELECT * FROM a LEFT JOIN LATERAL (SELECT * FROM b WHERE b.id = a.id LIMIT 1) l ON true",
     "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'",
