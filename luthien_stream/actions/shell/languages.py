@@ -69,7 +69,7 @@ _RUN = re.compile(
     r"|shell|do\s+shell\s+script|qx|sh|cmd|command|execSync|\$)(?:\s*\(\s*|\s+|\s*(?=['\"`{]))(?:\w+\s*=\s*)?(?=[\[\"'`rbfRBF{])"
 )
 _QX = re.compile(
-    r"(?<![\w$])(?:qx|%x|system\s+q{1,2}|exec\s+q{1,2})\s*"
+    r"(?<![\w$])(?:qx|%x|(?:system|exec)\s+q[qw]?)\s*"
     r"(?:\{(.*?)\}|\((.*?)\)|\[(.*?)\]|(?P<mark>[/|!])(.*?)(?P=mark))",
     re.S,
 )

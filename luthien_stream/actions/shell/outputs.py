@@ -54,7 +54,7 @@ def _text(program: str, words: Sequence[str], stdin: Stream, files: dict[str, St
         return _path(program, operands[0])
     if program.endswith("awk"):
         return _printed(next((word for word in operands if "print" in word), ""))
-    if program == "true":
+    if program in {"true", ":"}:
         return ""
     if language(program) in INTERPRETERS:
         return said(" ".join(words))

@@ -99,13 +99,12 @@ class Reader:
             self._expander.descend(node)
             return EMPTY
         children = [child for child in _flat(node) if child.type != "comment"]
-        if redirects and (not children or node.type != "list"):
-            self.executor.emit(Command((), tuple(redirects), stdin, self._via))
-        out = [
-            self.run(child, stdin, redirects if node.type == "list" and child is children[-1] else ())
-            for child in children
-        ]
-        return joined(out)
+        is_list = node.type == "list"
+        out = joined([self.run(one, stdin, redirects if is_list and one is children[-1] else ()) for one in children])
+        if redirects and (not children or not is_list):
+            group = () if out.text == "" else (Word("{"),)
+            self.executor.emit(Command(group, tuple(redirects), stdin, self._via))
+        return out
 
     def fields(self, text: str) -> list[Word]:
         """The words of a text, as an alias or `env -S` has them."""

@@ -17,7 +17,7 @@ CLIENTS = frozenset({"psql", "mysql", "mariadb", "sqlite3", "sqlite"})
 MANY = "${__many}"
 """Stands in a text for any number of things."""
 _NO_TEXT = t.names(
-    "gh glab hub jj bd jira llm grep egrep fgrep rg ag gcc g++ cc clang head tail wc cut git echo printf test stat rm cp"
+    "gh glab hub jj bd jira grep egrep fgrep rg ag gcc g++ cc clang head tail wc cut git echo printf test stat rm cp"
 )
 """Programs whose `-c` is no command."""
 _TALKING = _NO_TEXT | t.names(
@@ -92,7 +92,7 @@ def _joined(program: str, words: Sequence[Word]) -> str:
         ends = (at for at, word in enumerate(words) if word.text.startswith(":::"))
         words = w.filled(words[: next(ends, len(words))], ["{}"] if any("{}" in one.text for one in words) else [])
     separator = "\n" if program in {"hyperfine", "concurrently"} else " "
-    return separator.join(word.text for word in words)
+    return separator.join(MANY if word.many and word.text == UNKNOWN else word.text for word in words)
 
 
 def behind_unknown(program: str, words: Sequence[Word]) -> list[Word]:
