@@ -21,7 +21,7 @@ from luthien_stream.actions.shell import UnreadableError
 from luthien_stream.actions.written import written, written_by_code
 from luthien_stream.policy import Allow, Context, Deny, ToolCall, ToolGate, Verdict
 
-MOST = 10_000
+MOST = 5_000
 """Paths of one call that are looked at."""
 
 

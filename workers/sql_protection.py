@@ -31,7 +31,7 @@ FUNCTIONS = """
     xp_* sp_oa* sp_executesql sp_configure openrowset opendatasource openquery fn_xe_file* fn_get_audit_file
     load_extension readfile writefile fts3_tokenizer edit zipfile
     dbms_* utl_* httpuritype httpurltype ctxsys.* sys.* system$*
-    url s3 hdfs remote remotesecure jdbc odbc executable
+    file read_text read_blob url s3 hdfs remote remotesecure jdbc odbc executable
 """
 """Functions that read or write files, call out, run programs, wait, or run SQL given as text."""
 TABLES = "mysql.user pg_shadow pg_authid pg_user_mapping* sys.sql_logins syslogins sys.user$ dba_users"

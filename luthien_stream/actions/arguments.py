@@ -19,7 +19,7 @@ from luthien_stream.core.unseen import UNSEEN
 from luthien_stream.events.answer import ToolCall
 
 KEPT = 65_536
-"""Characters of arguments that are kept as read, since every gate reads them."""
+"""Characters of arguments that are kept as read, since every gate reads them; of larger ones only the last."""
 DEEPEST = 64
 """Nested deeper than this, arguments count as unreadable; a parser of the client's would hardly do more."""
 _STRING = r'"((?:[^"\\]|\\.)*)\\?(?:"|\Z)'
@@ -73,7 +73,7 @@ def as_shown(call: ToolCall) -> Iterator[ToolCall]:
 def arguments_of(call: ToolCall) -> Arguments:
     """Read the arguments of a call; treat them as read-only. Never raises."""
     text, is_bare = call.arguments, call.kind == "custom"
-    return _kept(text, is_bare) if len(text) <= KEPT else _read(text, is_bare)
+    return _kept(text, is_bare) if len(text) <= KEPT else _last(text, is_bare)
 
 
 def _read(text: str, is_bare: bool) -> Arguments:
@@ -90,6 +90,7 @@ def _read(text: str, is_bare: bool) -> Arguments:
 
 
 _kept = lru_cache(maxsize=32)(_read)
+_last = lru_cache(maxsize=1)(_read)
 
 
 def plain(name: str) -> str:

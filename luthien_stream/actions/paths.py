@@ -54,7 +54,7 @@ def normal(path: str) -> str:
     if home is not None:
         path = _ME + path[home.end() :]
     path = _resolved(path)
-    return re.sub(r"^/home/[^/]+(?=/|$)", "~", path)
+    return re.sub(r"^/(?:(?:home|users)/[^/]+|(?:var/)?root)(?=/|$)", "~", path)
 
 
 def _resolved(path: str) -> str:

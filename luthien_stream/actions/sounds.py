@@ -27,7 +27,7 @@ _VERBS = """
     prepare deallocate refresh comment cluster listen notify reset flush purge release savepoint end if while
     undrop put get remove rm list ls cache uncache msck bulk dbcc waitfor print throw raiserror deny open fetch close
     from pivot unpivot summarize checkpoint discard security reassign move repair check checksum shutdown reconfigure
-    stop change xa abort undeploy switch enable disable revert output
+    stop change xa abort undeploy switch enable disable revert output system flashback audit noaudit
 """
 _BRACES = re.compile(
     r"\{(?!\s*(?:\?\s*=\s*)?call\b)|(?:query|mutation|subscription|fragment)\b[\w\s($:!\[\],=)@.]{0,2000}\{",

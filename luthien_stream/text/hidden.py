@@ -29,6 +29,8 @@ _JOINS = re.compile(f"[{_WORDS}]")
 """Letters of scripts with joiners."""
 _SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1980-\u19df\u1a20-\u1aaf]")
 """Letters of scripts without spaces, where words may be parted by what has no width."""
+_FILLERS = "\u115f\u1160"
+"""Places of letters that a Hangul syllable does without."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _SYMBOLS = "\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _EMOJI = re.compile(f"[{_SYMBOLS}]")
@@ -72,7 +74,7 @@ def belongs(char: str, before: str, behind: str, *, first: bool) -> bool:
         case "\ufe0e" | "\ufe0f":
             return _STYLED.match(before) is not None
         case "\u115f" | "\u1160":
-            return "\u1100" <= before <= "\u11ff" or "\u1100" <= behind <= "\u11ff"
+            return any("\u1100" <= one <= "\u11ff" and one not in _FILLERS for one in (before, behind))
         case "\u17b4" | "\u17b5" | "\u180e":
             return _JOINS.match(before) is not None and _JOINS.match(behind) is not None
     return kind_of(char) == SELECTORS and _VARIED.match(before) is not None
@@ -144,9 +146,25 @@ class HiddenScan:
         if belongs(char, self._before, text[at + 1 : at + 2], first=self._at + at == 0):
             self._before = char
             return at + 1
-        self._note(kind_of(char))
         self._over = self._action == "end"
+        end = at + 1 if self._over else _same(text, at)
+        for _ in range(end - at):
+            self._note(kind_of(char))
         if self._action != "flag":
-            place = self._at + at
-            self.edits.append((place, maxsize if self._over else place + 1, ""))
-        return at + 1
+            self._take_out(self._at + at, maxsize if self._over else self._at + end)
+        return end
+
+    def _take_out(self, start: int, end: int) -> None:
+        """Note the edit; one that goes on where the last one ends makes that longer."""
+        if self.edits and self.edits[-1][1] == start:
+            start = self.edits.pop()[0]
+        self.edits.append((start, end, ""))
+
+
+def _same(text: str, at: int) -> int:
+    """Where a row of the same character ends of which none has a place; its last one is left, for what is behind it."""
+    char, end = text[at], at + 1
+    if not belongs(char, char, char, first=False):
+        while text[end : end + 2] == char + char:
+            end += 1
+    return end

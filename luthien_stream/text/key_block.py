@@ -19,8 +19,10 @@ HEADER_TAIL: Final = r"(?:KEY|BLOCK)-----|Private-Lines:"
 
 _TAIL = re.compile(HEADER_TAIL)
 _HEADER = compiled(r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|Private-Lines:")
+_LONGEST_HEADER: Final = 80
 _BODY = compiled(
-    r"(?:\s|\\[nrt]|[\"'>|,+\\#*]|[0-9]{1,4}\s|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): ?[^\n\\]{0,100})*"
+    r"(?:\s|\\[nrt]|[\"'>|,+\\#*]|[0-9]{1,6}(?:\s|→|:)"
+    r"|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): ?[^\n\\]{0,100})*"
     r"[A-Za-z0-9+/=_-]{16}"
 )
 _END = re.compile(r"-----END|Private-MAC")
@@ -35,7 +37,8 @@ def may_end_header(run: str) -> bool:
 
 def header_end(text: str, behind: int) -> int | None:
     """Where the first header that ends after `behind` ends, None if there is none."""
-    return next((found.end() for found in _HEADER.finditer(text) if found.end() > behind), None)
+    begin = max(0, behind - _LONGEST_HEADER)
+    return next((begin + found.end() for found in _HEADER.finditer(text[begin:]) if begin + found.end() > behind), None)
 
 
 def body_begins(text: str) -> int | None:

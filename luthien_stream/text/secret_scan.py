@@ -190,7 +190,8 @@ class SecretScan:
 
     def _go_through(self, block: _Block, closed: bool) -> bool:
         """Go on in a private key; False if more of it must come."""
-        body = self._text[self._at :]
+        body = self._text[self._at : self._at + key_block.LIMIT + 1]
+        closed = closed and self._at + len(body) == len(self._text)
         if not block.sure:
             begin = key_block.body_begins(body)
             if begin is None:

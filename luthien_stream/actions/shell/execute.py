@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from luthien_stream.actions.shell import tables as t
 from luthien_stream.actions.shell import wrappers as w
 from luthien_stream.actions.shell.fields import MANY
@@ -23,6 +25,9 @@ from luthien_stream.actions.shell.state import State, place
 from luthien_stream.actions.shell.texts import SHELLS, behind_unknown, shell_texts
 
 _CODE_FIRST = t.Prefix("-v -F -f -l --assign --field-separator --file --arg --argjson --indent")
+_PROGRAM = re.compile(r"/(?:usr/)?s?bin/[\w.-]+")
+_MOVING = t.names("cd pushd popd source . eval")
+"""Programs behind which a text may be somewhere else."""
 OPEN = "${_}"
 """Stands in a text that is read again for what is open: a variable that nothing sets."""
 
@@ -65,7 +70,10 @@ class Executor:
 
     def emit(self, command: Command) -> None:
         """Keep a command as it is."""
-        self._state.add(command)
+        moves = command.program in _MOVING or UNKNOWN in command.program
+        if moves and any(before.program in _MOVING for before in self._state.commands):
+            self._state.folder = ""
+        self._state.add(replace(command, folder="" if command.via else self._state.folder))
 
     def execute(self, command: Command) -> Stream:
         """Keep a command and all that it runs; return what it puts out."""
@@ -79,7 +87,7 @@ class Executor:
 
     def _executed(self, command: Command) -> Stream:
         name = command.words[0].text
-        alias = self._state.aliases.get(name)
+        alias = self._state.aliases.get(place(name))
         if alias is not None and "alias" not in command.via:
             return self.execute(_with(command, [*self._texts.fields(alias), *command.arguments], "alias"))
         if name in self._state.functions:
@@ -89,19 +97,31 @@ class Executor:
             return self._texts.call(name, command.arguments, command.stdin)
         command = self._fed(command)
         self.emit(command)
-        if command.program == "tee":
-            self._state.files |= {place(word.text): command.stdin for word in command.arguments}
+        self._keep_files(command)
         builtin = self._builtins.get(command.program)
         if builtin is not None:
             builtin(command)
         inner = [self.execute(_with(command, words)) for words in self._argvs(command) if words]
         inner += [self._text(text, command, args) for text, args in shell_texts(command)]
+        inner += [self._text(value.text, command) for name, value in command.assignments if name in t.RUN_VARIABLES]
         self._code(command)
         if inner and (
             command.program in t.PREFIXES or command.program in SHELLS or command.program in {"eval", "xargs"}
         ):
             return Stream(inner[-1].text, distinct((*command.stdin.sources, *inner[-1].sources, command)), True)
         return output(command, self._state.files)
+
+    def _keep_files(self, command: Command) -> None:
+        """Remember the files that a command makes of what it reads, and the programs that it gives another name."""
+        words = command.arguments
+        if command.program == "tee":
+            self._state.files |= {place(word.text): command.stdin for word in words}
+        elif command.program in {"curl", "wget"}:
+            fetched = Stream(None, (command,), True)
+            options = {"-o", "--output", "-O", "--output-document"}
+            self._state.files |= {place(word.text): fetched for word in w.option_values(words, options)}
+        elif command.program in {"cp", "ln", "install"} and len(words) > 1 and _PROGRAM.fullmatch(words[-2].text):
+            self._state.aliases[place(words[-1].text)] = words[-2].text
 
     def _fed(self, command: Command) -> Command:
         """Give a shell or an interpreter that runs a file of this text the file as its input."""
@@ -131,7 +151,8 @@ class Executor:
         if program in t.PREFIXES:
             return [w.behind(words, t.PREFIXES[program])]
         if program in t.RUNNERS:
-            return [w.run_by(program, words)]
+            run = w.run_by(program, words)
+            return [[*self._texts.fields(run[0].text), *run[1:]] if run and " " in run[0].text else run]
         if program == "socat":
             return [
                 self._texts.fields(t)

@@ -9,7 +9,9 @@ from tree_sitter import Node
 
 from luthien_stream.actions.shell import fields as f
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream, Word
+from luthien_stream.actions.shell.scan import substitutions
 from luthien_stream.actions.shell.state import State, bounded
+from luthien_stream.actions.shell.tree import parse
 
 _EXPANSION = re.compile(r"\$\{([!#]?)(\w+|[@*#?$!-])(?:\[([^]]*)\])?(.*)\}\Z", re.S)
 PROCESS = "/.process/"
@@ -63,6 +65,9 @@ class Expander:
             return "".join(self.piece(child, quoted) for child in node.named_children)
         if node.named_child_count and kind != "word":
             self.descend(node)
+        if quoted and "`" in text_of(node):  # in `"${x:-`...`}"` the grammar sees a word
+            for inner in substitutions(text_of(node)):
+                self._run(parse(inner))
         return f.in_quotes(text_of(node)) if quoted else f.bare(text_of(node))
 
     def descend(self, node: Node) -> None:

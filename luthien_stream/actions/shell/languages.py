@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from luthien_stream.actions.shell.fields import ansi
 from luthien_stream.actions.shell.model import UNKNOWN, Redirect, Word
+from luthien_stream.actions.shell.one_liners import awk_or_sed
 
 INTERPRETERS: dict[str, tuple[str, str]] = {
     "python": ("c", ""),
@@ -45,6 +46,8 @@ INTERPRETERS: dict[str, tuple[str, str]] = {
     "nvim": ("c", "--cmd"),
     "ex": ("c", "--cmd"),
     "view": ("c", "--cmd"),
+    "rvim": ("c", "--cmd"),
+    "rview": ("c", "--cmd"),
     "emacs": ("", "--eval"),
     "ed": ("", ""),
 }
@@ -65,10 +68,14 @@ _RUN = re.compile(
     r"|getoutput|getstatusoutput|create_subprocess_(?:shell|exec)|shell_exec|passthru|proc_open|pcntl_exec|capture[23]e?|pipeline"
     r"|shell|do\s+shell\s+script|qx|sh|cmd|command|execSync|\$)(?:\s*\(\s*|\s+|\s*(?=['\"`{]))(?:\w+\s*=\s*)?(?=[\[\"'`rbfRBF{])"
 )
-_QX = re.compile(r"(?<![\w$])(?:qx|%x|system\s+q{1,2}|exec\s+q{1,2})\s*([{(\[/|!])(.*?)[})\]/|!]", re.S)
+_QX = re.compile(
+    r"(?<![\w$])(?:qx|%x|(?:system|exec)\s+q[qw]?)\s*"
+    r"(?:\{(.*?)\}|\((.*?)\)|\[(.*?)\]|(?P<mark>[/|!])(.*?)(?P=mark))",
+    re.S,
+)
 _DELETE = re.compile(
     r"(?<![\w$])(?P<tree>rmtree|rm_rf?|rm_r|remove_tree|remove_dir_all|remove_entry_secure|rmSync|rmdirSync|removeSync|emptyDirSync|rimraf(?:\.sync)?"
-    r"|(?:fs|fsp|promises|FileUtils)\.rm(?!_)(?=\s*\()|deltree|RemoveAll|delete_tree)\s*\(?\s*(?=[\[\"'`\w/$@.*(])"
+    r"|(?:fs|fsp|promises|FileUtils)\.rm(?!_)(?=\s*\()|deltree|RemoveAll|delete_tree|delete-directory|Deno\.remove(?:Sync)?)\s*\(?\s*(?=[\[\"'`\w/$@.*(])"
     r"|(?<![\w$])(?P<one>unlink(?:Sync|_file)?|os\.remove|os\.unlink|os\.removedirs|File\.delete|FileUtils\.rm(?!_)|remove_file|delete_file)\s*\(?\s*(?=[\[\"'`\w/$@.*(<]|\Z)"
 )
 _PATH_DELETE = re.compile(rf"Path\(\s*({_STRING}|[^()]*)\s*\)\.(?:unlink|rmdir)\(", re.S)
@@ -152,12 +159,14 @@ def read_code(program: str, code: str, depth: int = 0) -> Iterator[Found]:
         if text:
             yield text
     for found in _QX.finditer(code):
-        yield found[2]
+        yield next((text for text in (found[1], found[2], found[3], found[5]) if text), "")
     if program in BACKQUOTES:
         yield from (ansi(inner) for inner in re.findall(r"`((?:\\.|[^`\\])+)`", code))
     if program in SCREEN:
         yield from re.findall(r"(?:^|[\n|]|silent|:)\s*(?:!+|shell\b)\s*([^\n]+)", code)
-    yield from _awk_or_sed(program, code)
+        for path in re.findall(r"(?:^|[\n|:])\s*(?:w|wq|write|saveas|x)!?\s+([^\s|]+)", code):
+            yield Redirect(">", Word(path))
+    yield from awk_or_sed(program, code)
     for found in _DELETE.finditer(code):
         yield [Word("rm"), *([Word("-rf")] if found["tree"] else []), *_targets(code, found.end(), many)]
     for found in _PATH_DELETE.finditer(code):
@@ -193,43 +202,10 @@ def decode(text: str) -> str | None:
         return None
 
 
-def _awk_or_sed(program: str, code: str) -> Iterator[Found]:
-    if program.endswith("awk"):
-        for piped in re.findall(r'"((?:\\.|[^"\\])*)"[^;}|"]{0,200}\|&?\s*getline', code):
-            yield ansi(piped)
-        for shell in re.findall(r'print[^;}]*\|\s*"((?:\\.|[^"\\])*)"', code):
-            yield f"{printed(code)} | {shell}" if re.search(r"\b(?:ba|z|da)?sh\b", shell) else ansi(shell)
-        for shell in re.findall(r"system\s*\(([^)]{0,2000})\)", code):
-            yield _glued(shell)
-            if '"' not in shell:  # a variable: any of the texts may be in it
-                yield from (ansi(one) for one in re.findall(r'"((?:\\.|[^"\\])* (?:\\.|[^"\\])*)"', code))
-    elif program in {"sed", "gsed"}:
-        yield from re.findall(r"(?:^|[;\n}{]|^\d+|\$)\s*e\s+([^\n]+)", code)
-        for found in re.findall(r"s([/|#,!@])((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1\w*e", code):
-            yield found[2].replace("&", UNKNOWN)
-        for path in re.findall(r"(?:^|[;\n}/])\s*w\s+(/[^\s;}]+)", code):
-            yield Redirect(">", Word(path))
-
-
 def said(code: str) -> str | None:
     """What code prints, if all that is literal: `print("x")`, `puts "x"`; None where there is nothing."""
     found = re.findall(rf"\b(?:print|puts|echo|say|console\.log|printf)\s*\(?\s*({_STRING})", code, re.S)
     return "\n".join(map(_literal, found)) if found else None
-
-
-def printed(code: str) -> str:
-    """What an awk program prints, roughly, as a shell text that prints it."""
-    texts = [_glued(one) for one in re.findall(r"printf?\s*\(?([^;}|]{0,400})", code)]
-    return "printf '%s\\n' " + " ".join("'" + text.replace("'", "") + "'" for text in texts)
-
-
-def _glued(expression: str) -> str:
-    """The literals of an expression, with `UNKNOWN` for what stands between them."""
-    out, at = "", 0
-    for found in re.finditer(r'"((?:\\.|[^"\\])*)"', expression):
-        out += (UNKNOWN if expression[at : found.start()].strip() else "") + ansi(found[1])
-        at = found.end()
-    return out + (UNKNOWN if expression[at:].strip(" ),") else "")
 
 
 def _arguments(code: str, at: int) -> str:

@@ -64,6 +64,8 @@ class Command(Struct, frozen=True):
     via: tuple[str, ...] = ()
     assignments: tuple[tuple[str, Word], ...] = ()
     substituted: tuple[Command, ...] = ()
+    folder: str = ""
+    """Where it runs, if that is known to be a temporary folder."""
 
     @property
     def program(self) -> str:

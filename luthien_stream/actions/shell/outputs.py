@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from luthien_stream.actions.shell.fields import ansi
-from luthien_stream.actions.shell.languages import INTERPRETERS, decode, language, printed, said
+from luthien_stream.actions.shell.languages import INTERPRETERS, decode, language, said
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream
+from luthien_stream.actions.shell.one_liners import printed
 from luthien_stream.actions.shell.state import place
 
 LONGEST_TEXT = 65_536
@@ -53,7 +54,7 @@ def _text(program: str, words: Sequence[str], stdin: Stream, files: dict[str, St
         return _path(program, operands[0])
     if program.endswith("awk"):
         return _printed(next((word for word in operands if "print" in word), ""))
-    if program == "true":
+    if program in {"true", ":"}:
         return ""
     if language(program) in INTERPRETERS:
         return said(" ".join(words))

@@ -19,6 +19,7 @@ from luthien_stream.actions.shell.model import EMPTY, UNKNOWN, Command, Redirect
 from luthien_stream.actions.shell.outputs import distinct
 from luthien_stream.actions.shell.scan import HERE, STRING, scan, substitutions
 from luthien_stream.actions.shell.state import State, bounded, place
+from luthien_stream.actions.shell.targets import begun_in
 from luthien_stream.actions.shell.tree import parse
 
 LOOP_VALUES = 6
@@ -34,6 +35,7 @@ def commands(text: str, interpreter: str = "sh") -> list[Command]:
     """
     reader = Reader()
     if interpreter == "sh":
+        reader.state.folder = begun_in(text)
         reader.text(text)
     else:
         reader.executor.execute(Command((Word(interpreter), Word("-")), stdin=Stream(text, (), True)))
@@ -97,13 +99,12 @@ class Reader:
             self._expander.descend(node)
             return EMPTY
         children = [child for child in _flat(node) if child.type != "comment"]
-        if redirects and (not children or node.type != "list"):
-            self.executor.emit(Command((), tuple(redirects), stdin, self._via))
-        out = [
-            self.run(child, stdin, redirects if node.type == "list" and child is children[-1] else ())
-            for child in children
-        ]
-        return joined(out)
+        is_list = node.type == "list"
+        out = joined([self.run(one, stdin, redirects if is_list and one is children[-1] else ()) for one in children])
+        if redirects and (not children or not is_list):
+            group = () if out.text == "" else (Word("{"),)
+            self.executor.emit(Command(group, tuple(redirects), stdin, self._via))
+        return out
 
     def fields(self, text: str) -> list[Word]:
         """The words of a text, as an alias or `env -S` has them."""
@@ -246,8 +247,7 @@ class Reader:
         return EMPTY if into else out
 
     def _for(self, node: Node, stdin: Stream, redirects: Sequence[Redirect]) -> Stream:
-        name = node.child_by_field_name("variable")
-        body = node.child_by_field_name("body")
+        name, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
         values = [
             f.GLOB + w.text if w.many else w.text
             for n in node.children_by_field_name("value")

@@ -151,6 +151,9 @@ class View:
         return any(_is_flag(given, flag) for flag in flags.split() for given in self._options)
 
     def _is_target(self, word: Word, wanted: Sequence[str]) -> bool:
+        folder = self._command.folder
+        if folder and not word.text.startswith(("/", "~")) and UNKNOWN not in word.text:
+            word = Word(f"{folder}/{word.text}", word.many)
         found = classes(word, self._free)
         value = word.text.partition("=")[2]
         if value:
@@ -224,14 +227,15 @@ def _forms(command: Command, programs: frozenset[str]) -> Iterator[Command]:
         name = command.program
         if command.words[0].many or UNKNOWN in name:
             bare = name.replace(UNKNOWN, "")
-            near = sorted(one for one in programs if fnmatchcase(one, name)) if command.words[0].many else [bare]
+            named = [one for one in programs if fnmatchcase(one, name)] if command.words[0].many else [bare]
+            near = sorted(named, key=lambda one: (len(one), one))
             for one in near[:8]:
                 if one:
                     yield Command((Word(one), *command.arguments), (), command.stdin, command.via)
     for redirect in command.redirects:
         if redirect.writes:
             name = ">" if redirect.truncates and _is_silent(command) else "write"
-            yield Command((Word(name), redirect.target), via=command.via)
+            yield Command((Word(name), redirect.target), via=command.via, folder=command.folder)
 
 
 def _is_silent(command: Command) -> bool:

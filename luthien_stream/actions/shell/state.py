@@ -51,6 +51,8 @@ class State:
     files: dict[str, Stream] = field(default_factory=dict)
     documents: list[Document] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
+    folder: str = ""
+    """The temporary folder that the text has gone to."""
     texts: int = 0
     characters: int = 0
     depth: int = 0

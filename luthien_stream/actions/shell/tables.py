@@ -81,6 +81,7 @@ PREFIXES: dict[str, Prefix] = {
     "wsl": Prefix("-d -u --distribution --user"),
     "start-stop-daemon": Prefix("-x -p -u --exec --pidfile --user"),
     "rtk": Prefix(),
+    "shx": Prefix(),
     "then": Prefix(),
     "do": Prefix(),
     "else": Prefix(),
@@ -116,6 +117,8 @@ RUNNERS: dict[str, tuple[str, ...]] = {
     "aws-vault": ("exec",),
     "chamber": ("exec",),
     "heroku": ("run",),
+    "gcloud": ("compute ssh",),
+    "sops": ("exec-env", "exec-file"),
     "lxc": ("exec",),
     "multipass": ("exec",),
     "adb": ("shell",),
@@ -129,7 +132,9 @@ RUNNERS: dict[str, tuple[str, ...]] = {
     "k3s": ("kubectl",),
 }
 """`docker exec [options] NAME COMMAND`: the command stands behind `--`, else behind the options and the names below."""
-NAMES_FIRST = names("docker podman nerdctl docker-compose kubectl oc lxc multipass direnv aws-vault chamber")
+NAMES_FIRST = names(
+    "docker podman nerdctl docker-compose kubectl oc lxc multipass direnv aws-vault chamber gcloud sops"
+)
 """Runners that take a name (container, pod, profile) before the command."""
 SWITCHES = names(
     """-i -t -d -it -ti -dit -itd -T -P -q -v -y --rm --privileged --init --tty --interactive --detach --read-only
@@ -179,6 +184,12 @@ TEXTS: dict[str, str] = {
 JOINED: dict[str, Prefix] = {
     "eval": Prefix(),
     "watch": Prefix("-n --interval"),
+    "cmd": Prefix(skip=1),
+    "cmd.exe": Prefix(skip=1),
+    "sg": Prefix(skip=1),
+    "pssh": Prefix("-h -H -l -p -t -o -e -x -O --hosts --host --user --par"),
+    "parallel-ssh": Prefix("-h -H -l -p -t -o -e -x -O --hosts --host --user --par"),
+    "pdsh": Prefix("-w -x -l -f -t -u -g -R"),
     "ssh": Prefix("-b -c -D -E -e -F -I -i -J -L -l -m -O -o -p -Q -R -S -W -w", skip=1),
     "rsh": Prefix("-l", skip=1),
     "remsh": Prefix("-l", skip=1),
@@ -190,3 +201,9 @@ JOINED: dict[str, Prefix] = {
     "concurrently": Prefix("-n -c --names"),
 }
 """Programs that join their operands to one shell text."""
+
+RUN_VARIABLES = names(
+    """PAGER MANPAGER GIT_PAGER EDITOR VISUAL GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_SSH_COMMAND GIT_EXTERNAL_DIFF
+    GIT_ASKPASS SSH_ASKPASS PROMPT_COMMAND LESSOPEN LESSCLOSE BROWSER"""
+)
+"""Variables whose value another program runs as a shell text."""

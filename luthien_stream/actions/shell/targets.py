@@ -27,7 +27,14 @@ FREE = names(
     yarn.lock pnpm-lock.yaml wheelhouse *.dSYM buck-out bazel-* .stack-work dist-newstyle elm-stuff .vite"""
 )
 """Names of what a build or a tool makes again."""
-TEMPORARY = re.compile(r"^(?:/private)?(?:/tmp|/var/tmp|/dev/shm|/run/user/\d+)/(?!\.\.(?:/|$)|[*?]+(?:/|$))[^/]")
+TEMPORARY = re.compile(
+    r"^(?:/private)?(?:/tmp|/var/tmp|/dev/shm|/run/user/\d+)/(?!\.\.(?:/|$)|[*?]+(?:/|$))[^/]"
+    r"|^/var/(?:lib/apt/lists|cache/(?:apt|yum|dnf|apk))(?:/|$)"
+)
+_GOES_TO = re.compile(
+    r"\s*(?:set -\w+\s*(?:;|&&|\n)\s*)?cd (?:(?P<sure>/tmp|/var/tmp)/?[ \t]*(?:&&|;|\n)"
+    r"|(?P<chained>(?:/tmp|/var/tmp)/[\w./-]+)(?=(?:[ \t]*&&[ \t]*[^;&|\n(){}]+)+\s*$))"
+)
 _HOME = re.compile(r"^(?:~|/root|/home/[^/]+|/Users/[^/]+)(?:/|$)")
 _ROOT = re.compile(
     r"^(?:/+|/\*|~[\w-]*/?|~/\*|~/\.\*|/root|/home|/Users|/home/[^/]+|/Users/[^/]+|\.{1,2}|\*|\.\*|\.\./.*\.\.|/home/\*|[A-Za-z]:[\\/]?\*?)(?:/\*?)?$"
@@ -44,6 +51,15 @@ _TOP = re.compile(r"^/[^/]+$")
 _DEVICE = re.compile(r"^/dev/(?:sd|hd|vd|xvd|nvme|mmcblk|disk|rdisk|mapper/|md\d|loop\d|dm-|mem|kmem|port)")
 _SINK = re.compile(r"^/dev/(?:null|stdout|stderr|tty|zero|fd/\d+|full|random|urandom)$|^&?\d+$|^-$|^NUL$")
 _KEPT = re.compile(r"(?:^|/)(?:\.git|\.svn|\.hg)(?:/(?!index\.lock$|hooks/.*\.sample$).*)?/*$")
+
+
+def begun_in(text: str) -> str:
+    """The temporary folder that a text goes to before all else, empty for none.
+
+    A folder that may not be there counts only where nothing is run without it: in a chain of `&&`.
+    """
+    found = _GOES_TO.match(text)
+    return "" if found is None or ".." in text[: found.end()] else found["sure"] or found["chained"]
 
 
 def classes(word: Word, free: Sequence[str] = ()) -> frozenset[str]:

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 from luthien_stream.actions.shell import tables as t
 from luthien_stream.actions.shell import wrappers as w
-from luthien_stream.actions.shell.languages import INTERPRETERS, language, printed
+from luthien_stream.actions.shell.languages import INTERPRETERS, language
 from luthien_stream.actions.shell.model import UNKNOWN, Command, Stream, Word
+from luthien_stream.actions.shell.one_liners import printed
 
 SHELLS = t.names("sh bash zsh dash ksh mksh ash fish csh tcsh rbash rksh sh.exe bash.exe")
 CLIENTS = frozenset({"psql", "mysql", "mariadb", "sqlite3", "sqlite"})
 """Database clients that have a way to a shell."""
 MANY = "${__many}"
 """Stands in a text for any number of things."""
-_NO_TEXT = t.names("grep egrep fgrep rg ag gcc g++ cc clang head tail wc cut git echo printf test stat rm cp")
+_NO_TEXT = t.names(
+    "gh glab hub jj bd jira grep egrep fgrep rg ag gcc g++ cc clang head tail wc cut git echo printf test stat rm cp"
+)
 """Programs whose `-c` is no command."""
 _TALKING = _NO_TEXT | t.names(
     """man which whereis type help tldr apropos cat ls apt apt-get brew alias complete touch mkdir npm docker podman
@@ -89,7 +92,7 @@ def _joined(program: str, words: Sequence[Word]) -> str:
         ends = (at for at, word in enumerate(words) if word.text.startswith(":::"))
         words = w.filled(words[: next(ends, len(words))], ["{}"] if any("{}" in one.text for one in words) else [])
     separator = "\n" if program in {"hyperfine", "concurrently"} else " "
-    return separator.join(word.text for word in words)
+    return separator.join(MANY if word.many and word.text == UNKNOWN else word.text for word in words)
 
 
 def behind_unknown(program: str, words: Sequence[Word]) -> list[Word]:
@@ -121,7 +124,10 @@ def _of_git(words: Sequence[Word]) -> list[str]:
     found = [text.removeprefix("!") for text in texts if text.startswith("!") or " " in text]
     plain = [word.text for word in words if not word.text.startswith("-")]
     if plain[:2] == ["submodule", "foreach"]:
-        found.append(" ".join(plain[2:]))
+        foreach = next(at for at, word in enumerate(words) if word.text == "foreach")
+        found.append(" ".join(word.text for word in w.behind(words[foreach + 1 :], t.Prefix())))
+    if plain[:1] == ["config"]:
+        found += [text.removeprefix("!") for text in plain[1:] if text.startswith("!") or " " in text]
     if "filter-branch" in plain:
         found += [value.text for value in w.option_values(words, {"--tree-filter", "--index-filter", "--msg-filter"})]
     return found

@@ -31,6 +31,7 @@ _EXPLAIN = re.compile(
 _NAME = r"[\w.\"`\[\]]+"
 _LOOKS = re.compile(
     rf"""(?:(?:desc|describe|explain)\s+(?:table\s+|formatted\s+|extended\s+)?{_NAME}(?:\s+(?:{_NAME}|'[^']*'))?
+    |(?:list|ls)\s+@[\w./~%-]+
     |\\[dl][a-zA-Z]*\+?(?:\s+[\w.*"]+)?|\.(?:tables|schema|indexes|indices|databases)(?:\s+\w+)?
     |exec(?:ute)?\s+(?:sys\.)?sp_(?:help\w*|columns|tables|databases|pkeys|fkeys|who2?|spaceused)(?:\s+(?:N?'[^';]*'|{_NAME}))?)\s*;?\s*""",
     re.IGNORECASE | re.VERBOSE,

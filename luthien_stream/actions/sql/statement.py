@@ -12,7 +12,7 @@ from enum import IntEnum
 from msgspec import Struct
 from sqlglot import exp
 
-from luthien_stream.actions.sql.where import is_unbounded
+from luthien_stream.actions.sql.where import is_unbounded, takes_all
 
 
 class Level(IntEnum):
@@ -37,7 +37,7 @@ class Statement(Struct, frozen=True):
     """As written, with their schema where that is given, in lower case."""
     functions: tuple[str, ...] = ()
     unbounded: bool = False
-    """True for an UPDATE or DELETE of every row."""
+    """True for an UPDATE, DELETE or MERGE of every row."""
 
 
 _ROOTS: dict[type[exp.Expr], Level] = {
@@ -46,6 +46,7 @@ _ROOTS: dict[type[exp.Expr], Level] = {
     exp.Show: Level.READ,
     exp.Describe: Level.READ,
     exp.Summarize: Level.READ,
+    exp.Pivot: Level.READ,
     exp.Pragma: Level.READ,
     exp.Use: Level.READ,
     exp.Transaction: Level.READ,
@@ -118,6 +119,8 @@ def statement_of(root: exp.Expr, called: Sequence[str]) -> Statement:
                 tables.append(".".join(part.name for part in node.parts).casefold())
             case exp.Update() | exp.Delete() if not isinstance(node.parent, exp.When):
                 unbounded = unbounded or (is_unbounded(node) and not only_planned)
+            case exp.Merge():
+                unbounded = unbounded or (takes_all(node) and not only_planned)
             case exp.Command():
                 functions += [name.casefold() for name in _FUNCTION.findall(node.text("expression"))]
                 tables += [name.casefold() for name in re.findall(r"[\w.]+", node.text("expression"))]

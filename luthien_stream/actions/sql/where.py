@@ -11,6 +11,12 @@ def is_unbounded(statement: exp.Update | exp.Delete) -> bool:
     return where is None or _is_true(where.this)
 
 
+def takes_all(statement: exp.Merge) -> bool:
+    """True for a MERGE whose ON matches every row with every row."""
+    on = statement.args.get("on")
+    return on is not None and _is_true(on)
+
+
 def _is_true(condition: exp.Expr) -> bool:
     match condition:
         case exp.Paren():
@@ -23,4 +29,4 @@ def _is_true(condition: exp.Expr) -> bool:
             return True
         case exp.Like() | exp.ILike() if condition.expression.name and not condition.expression.name.strip("%"):
             return True
-    return not any(isinstance(node, exp.Column | exp.Query) for node in condition.walk())
+    return not any(isinstance(node, exp.Column | exp.Table) for node in condition.walk())

@@ -49,6 +49,22 @@ TOKENS: dict[str, str] = {
     "artifactory": "AKC" + mixed(40),
     "digitalocean": "dop_v1_" + hexadecimal(64),
     "groq": "gsk" + "_" + mixed(52),
+    "atlassian": "ATATT3xFf" + "GF0" + mixed(180),
+    "airtable": "pat" + mixed(14) + "." + hexadecimal(64),
+    "asana": "1/" + "1234567890123456" + ":" + hexadecimal(32),
+    "cargo": "cio" + mixed(32),
+    "circleci": "CCI" + "PAT_" + mixed(22) + "_" + hexadecimal(40),
+    "docker": "dckr" + "_pat_" + mixed(27),
+    "figma": "figd" + "_" + mixed(40),
+    "hubspot": "pat" + "-na1-" + "123e4567-e89b-12d3-a456-426614174000",
+    "langfuse": "sk-" + "lf-" + "123e4567-e89b-12d3-a456-426614174000",
+    "newrelic": "NRAK" + "-" + of("A1B2C3D", 27),
+    "notion": "secret" + "_" + mixed(43),
+    "planetscale": "pscale" + "_pw_" + mixed(43),
+    "replicate": "r8" + "_" + mixed(37),
+    "resend": "re" + "_" + mixed(8) + "_" + mixed(24),
+    "supabase": "sbp" + "_" + hexadecimal(40),
+    "terraform": mixed(14) + ".atlasv1." + mixed(67),
     "azure client": mixed(3) + "8Q~" + mixed(34),
     "age": "AGE-SECRET-" + "KEY-1" + of("QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L", 58),
 }
@@ -69,6 +85,14 @@ TOLD: dict[str, tuple[str, str]] = {
     "bearer": ("Authorization: Bearer {}", mixed(40)),
     "curl": ("curl -u admin:{} https://example.com", "hunter2hunter2"),
     "slack hook": ("https://hooks.slack.com/services/{}", "T0000000A/B0000000B/" + mixed(24)),
+    "weak name": ("secret: {}", mixed(16)),
+    "database password": ("db_pass = '{}'", mixed(16)),
+    "option": ("login --password {} --now", mixed(16)),
+    "mysql": ("mysql -u root -p{} app", mixed(14)),
+    "sshpass": ("sshpass -p {} ssh host", mixed(14)),
+    "said": ("The password is {}.", mixed(14)),
+    "xml": ("<password>{}</password>", mixed(14)),
+    "okta": ("Authorization: SSWS {}", "00" + mixed(40)),
     "npmrc": ("//registry.example.com/:_authToken={}", hexadecimal(36)),
 }
 """A name to what is said around a secret, and the secret."""
@@ -85,8 +109,15 @@ HARMLESS = (
     "id 123e4567-e89b-12d3-a456-426614174000, https://example.com:8080/a/b?c=d#e, me@example.com, 12:34:56",
     "A key file starts with `-----BEGIN RSA PRIVATE KEY-----` and ends with `-----END RSA PRIVATE KEY-----`.",
     "postgres://user:${DB_PASSWORD}@host/db and ‹secret:ab12› and password: ‹secret:ab12› and https://u:‹secret:ab12›@h",
+    "The password is base64-encoded, in utf8mb4_general_ci; secret: my-k8s-secret-v1; pwd=/home/me/x1; key: web-tls-2",
+    "api_key=settings.api_key1 secret=base64.b64encode(x1) session_key=user_id_1234 --secret-id prod/db/password-v2",
+    "postgres://postgres:postgres@localhost/x and https://user:password@host; perldoc -u Some::Module; sha256=r8_DrqA",
+    "live_reload_configuration_for_development_server re_match_this_pattern_carefully_now",
     "max_tokens=4096, token_count: 12345678, passwords_checked = 1000000000",
 )
+
+NUMBERED = "\n".join(f"    {n}→{line}" for n, line in enumerate(PEM.split("\n"), 1))
+"""As tools show a file that they read."""
 
 DENSE = "\n".join(
     [

@@ -77,6 +77,7 @@ def test_what_writing_needs_stays(name: str) -> None:
         ("\u3164\uffa0\u115f\u2063", "", {"zero-width": 4}),
         ("so\u00ad\u00ad\u00adft", "so\u00adft", {"zero-width": 2}),
         ("x\ufeff\ufeff", "x", {"zero-width": 2}),
+        ("\u115f\u1160hi", "hi", {"zero-width": 2}),
     ],
 )
 def test_what_hides_something_goes(text: str, left: str, found: dict[str, int]) -> None:
@@ -125,3 +126,11 @@ def test_only_the_last_character_waits() -> None:
     assert scan.more(FLAG + tags("gbe")) == 7
     assert scan.more(tags("ng")) == 7
     assert scan.more("\U000e007f") == 13
+
+
+def test_rows_are_taken_out_in_one_edit() -> None:
+    """Each of their characters is counted."""
+    scan = HiddenScan(lambda kind: None)
+    scan.more("a" + "\u200b" * 50_000 + "\u2060" * 50_000 + "b")
+    assert list(scan.edits) == [(1, 100_001, "")]
+    assert kinds("a" + "\u200b" * 1_000 + "b") == {"zero-width": 1_000}

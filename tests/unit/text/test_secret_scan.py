@@ -14,7 +14,7 @@ from luthien_stream.text.known_secrets import KNOWN
 from luthien_stream.text.secret_scan import LONGEST, SecretScan
 from luthien_stream.text.secrets import Finder, Rule, entropy
 from tests.unit.text.carried import cut
-from tests.unit.text.samples import DENSE, HARMLESS, KEY, PEM, SECRETS, TOKENS, TOLD, mixed
+from tests.unit.text.samples import DENSE, HARMLESS, KEY, NUMBERED, PEM, SECRETS, TOKENS, TOLD, mixed
 
 FINDER = Finder(KNOWN)
 PART = Part("f", "text", 0)
@@ -55,6 +55,24 @@ def test_secrets_are_found_by_what_is_said_before_them(name: str) -> None:
 def test_what_only_looks_like_it_stays(text: str) -> None:
     """Prose about secrets, variables, digests, identifiers, and our own placeholders."""
     assert masked(text) == text
+
+
+def test_a_key_is_found_in_numbered_lines() -> None:
+    """No line of it is left."""
+    left = masked(NUMBERED)
+    assert not any(line in left for line in KEY.split("\n"))
+
+
+def test_headers_without_keys_are_read_in_time_that_grows_with_them() -> None:
+    """Twenty times as many take twenty times as long, not four hundred."""
+    header = "-----BEGIN RSA PRIVATE KEY-----\n"
+
+    def seconds(count: int) -> float:
+        begin = time.process_time()
+        assert masked(header * count) == header * count
+        return time.process_time() - begin
+
+    assert seconds(4_000) < 80 * max(seconds(200), 0.005)
 
 
 def test_cuts_do_not_matter() -> None:

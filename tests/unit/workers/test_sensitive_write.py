@@ -15,6 +15,7 @@ from luthien_stream.upstream.script import Answer, Call, fragments
 from tests.unit.workers.configured import made
 
 GUARDED = [
+    "/var/www/../../root/.bashrc",
     ".env",
     "/work/app/.env",
     "app/.env.local",
@@ -110,6 +111,9 @@ FREE = [
     "../other/src/x.py",
 ]
 SHELL_GUARDED = [
+    'awk \'BEGIN{print "x" > "/etc/passwd"}\'',
+    "vim -c 'w ~/.bashrc' -c q",
+    "ex -sc 'w! /etc/hosts|q' x",
     "echo K=1 >> .env",
     "cat > ~/.ssh/authorized_keys <<EOF\nkey\nEOF",
     "echo x | sudo tee -a /etc/hosts",

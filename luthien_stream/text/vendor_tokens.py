@@ -1,0 +1,88 @@
+"""Tokens whose beginning names the service that gave them out, as data: the service, and what its tokens look like."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from luthien_stream.text.secrets import Rule
+
+_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+_FORMATS: Final = {
+    "adafruit": r"aio_[A-Za-z0-9]{28}",
+    "adobe": r"p8e-[A-Za-z0-9]{32}",
+    "airtable": r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}",
+    "aiven": r"AVNS_[A-Za-z0-9_-]{19}",
+    "alibaba": r"LTAI[A-Za-z0-9]{16,24}",
+    "asana": r"[0-9]/[0-9]{16}:[0-9a-f]{32}",
+    "atlassian": r"AT(?:ATT|CTT|STT)3x[A-Za-z0-9_=-]{60,}",
+    "bedrock": r"ABSK[A-Za-z0-9+/]{100,}={0,2}",
+    "bitbucket": r"ATBB[A-Za-z0-9]{32}",
+    "brevo": r"(?:xkeysib|xsmtpsib)-[a-f0-9]{64}-[A-Za-z0-9]{16}",
+    "buildkite": r"bkua_[a-z0-9]{40}",
+    "cargo": r"cio[A-Za-z0-9]{32}",
+    "circleci": r"CCIP(?:AT|RJ)_[A-Za-z0-9]{22}_[a-fA-F0-9]{40}",
+    "clojars": r"CLOJARS_[a-z0-9]{60}",
+    "cloudflare": r"v1\.0-[a-f0-9]{24}-[a-f0-9]{146}",
+    "contentful": r"CFPAT-[A-Za-z0-9_-]{43}",
+    "dbt": r"dbt[cu]_[A-Za-z0-9_=-]{35,}",
+    "docker": r"dckr_[op]at_[A-Za-z0-9_-]{24,}",
+    "duffel": r"duffel_(?:test|live)_[A-Za-z0-9_=-]{43}",
+    "dynatrace": r"dt0[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+    "e2b": r"e2b_[a-f0-9]{40}",
+    "easypost": r"EZ[AT]K[A-Za-z0-9]{54}",
+    "elevenlabs": r"sk_[a-f0-9]{40,}",
+    "facebook": r"EAA(?:CEdEose0cBA|[BCGM][A-Za-z0-9]{90})[A-Za-z0-9]+",
+    "figma": r"fig[dour]{1,2}_[A-Za-z0-9_-]{36,}",
+    "firecrawl": r"fc-[a-f0-9]{32}",
+    "fly": r"fo1_[A-Za-z0-9_-]{43}|fm[12][ar]?_[A-Za-z0-9+/=_-]{60,}",
+    "frameio": r"fio-u-[A-Za-z0-9_=-]{64}",
+    "gocardless": r"live_[A-Za-z0-9_=-]{40}",
+    "grafana": r"glc_[A-Za-z0-9+/]{32,}={0,3}",
+    "harness": r"pat\.[A-Za-z0-9_-]{22}\.[0-9a-f]{24}\.[A-Za-z0-9]{20}",
+    "heroku": r"HRKU-[A-Za-z0-9_-]{36,}",
+    "hubspot": rf"pat-(?:na|eu|ap)[0-9]-{_UUID}",
+    "infracost": r"ico-[A-Za-z0-9]{32}",
+    "inngest": r"signkey-[a-z]+-[a-f0-9]{64}",
+    "jina": r"jina_[A-Za-z0-9_-]{40,}",
+    "langfuse": rf"sk-lf-{_UUID}",
+    "langsmith": r"lsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}",
+    "launchdarkly": rf"(?:api|sdk)-{_UUID}",
+    "mailersend": r"mlsn\.[a-f0-9]{64}",
+    "mapbox": r"sk\.eyJ[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_-]{20,}",
+    "maxmind": r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk",
+    "neon": r"napi_[a-z0-9]{60,}",
+    "netlify": r"nfp_[A-Za-z0-9_-]{36,}",
+    "newrelic": r"NRAK-[A-Z0-9]{27}|NRII-[A-Za-z0-9_-]{32}",
+    "notion": r"secret_[A-Za-z0-9]{43}",
+    "nuget": r"oy2[a-z0-9]{43}",
+    "octopus": r"API-[A-Z0-9]{26}",
+    "onepassword": r"ops_eyJ[A-Za-z0-9+/]{100,}={0,3}|A3-[A-Z0-9]{6}-[A-Z0-9-]{11,13}(?:-[A-Z0-9]{5}){3}",
+    "openshift": r"sha256~[A-Za-z0-9_-]{43}",
+    "pinecone": r"pcsk_[A-Za-z0-9_]{50,}",
+    "plaid": rf"access-(?:sandbox|development|production)-{_UUID}",
+    "planetscale": r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_-]{32,}",
+    "posthog": r"phx_[A-Za-z0-9]{40,}",
+    "prefect": r"pn[ub]_[A-Za-z0-9]{36}",
+    "pulumi": r"pul-[a-f0-9]{40}",
+    "readme": r"rdme_[a-z0-9]{70}",
+    "resend": r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}",
+    "rubygems": r"rubygems_[a-f0-9]{48}",
+    "scalingo": r"tk-us-[A-Za-z0-9_-]{48}",
+    "sentry": r"sntry[su]_[A-Za-z0-9+/=_]{40,}",
+    "settlemint": r"sm_(?:pat|aat|sat)_[A-Za-z0-9]{16,}",
+    "shippo": r"shippo_(?:live|test)_[a-f0-9]{40}",
+    "sonar": r"sq[pua]_[a-f0-9]{40}",
+    "sourcegraph": r"sgp_(?:(?:[a-f0-9]{16}|local)_)?[a-f0-9]{40}",
+    "supabase": r"sb[ps]_[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{24,}",
+    "tencent": r"AKID[A-Za-z0-9]{32}",
+    "terraform": r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}",
+    "together": r"tgp_v1_[A-Za-z0-9_-]{40,}",
+    "typeform": r"tfp_[A-Za-z0-9_-]{44,}",
+    "vercel": r"vercel_blob_rw_[A-Za-z0-9_]{30,}|vc[pkr]_[A-Za-z0-9]{50,}",
+    "yandex": r"AQVN[A-Za-z0-9_-]{35,38}|y0_[A-Za-z0-9_-]{50,}|t1\.[A-Za-z0-9_-]+={0,2}\.[A-Za-z0-9_-]{86}={0,2}",
+}
+
+VENDORS: Final = tuple(
+    Rule(f"{service}-token", rf"(?:^|[^A-Za-z0-9_])({form})", digits=True) for service, form in sorted(_FORMATS.items())
+)
