@@ -91,6 +91,8 @@ def field_of(raw: bytes, name: bytes) -> bytes | None:
 
 def event_of(raw: bytes) -> str:
     """The name of a frame's event, empty if it has none; the last one counts if it has several."""
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2:
+        return ""
     names = field_of(raw, b"event")
     return names.rpartition(b"\n")[2].decode("utf-8", "replace") if names else ""
 

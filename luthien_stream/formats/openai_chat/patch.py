@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import Raw
 
@@ -88,10 +89,8 @@ def _patched(raw: bytes, change: Callable[[Fields, Fields, Fields], object]) -> 
     choice = fields(choices[0])
     delta = fields(choice["delta"]) if bytes(choice.get("delta", NULL)) != b"null" else {}
     change(chunk, choice, delta)
-    choice["delta"] = Raw(dump(delta))
-    choices[0] = Raw(dump(choice))
-    chunk["choices"] = Raw(dump(choices))
-    return frame_of(dump(chunk), event_of(raw))
+    said: dict[str, Any] = {**chunk, "choices": [{**choice, "delta": delta}, *choices[1:]]}
+    return frame_of(dump(said), event_of(raw))
 
 
 def _say(event: Text | Thinking, delta: Fields, mates: bool) -> None:
