@@ -13,7 +13,8 @@ from luthien_stream.config.load import load_config
 from luthien_stream.embedded import valkey
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("edge", "upstream", "worker", "activity")
+ROLES = {"edge": "edge", "upstream": "upstream", "worker": "worker", "watcher": "worker", "activity": "activity"}
+"""Service to the role that it runs."""
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_only_this_machine_can_reach_it(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert ports == {"edge": ["127.0.0.1:8000:8000"]}
     assert compose["networks"]["inside"] == {"internal": True}
-    assert all(compose["services"][name]["networks"] == ["inside"] for name in ("log", "record", "worker", "activity"))
+    assert all(compose["services"][name]["networks"] == ["inside"] for name in ("log", "record", "worker", "watcher", "activity"))
 
 
 def test_no_service_runs_as_root_and_each_has_a_health_check(compose: dict[str, Any]) -> None:
@@ -54,7 +55,8 @@ def test_no_service_runs_as_root_and_each_has_a_health_check(compose: dict[str, 
 
 def test_each_role_runs_the_command_of_its_name(compose: dict[str, Any]) -> None:
     """The services are the roles of `luthien-stream`."""
-    assert [compose["services"][role]["command"][0] for role in ROLES] == list(ROLES)
+    assert {name: compose["services"][name]["command"][0] for name in ROLES} == ROLES
+    assert compose["services"]["watcher"]["command"][1:3] == ["--stage", "shadow"]
 
 
 def test_the_edge_finds_the_litellm_server_in_the_folder_that_they_share(compose: dict[str, Any]) -> None:
