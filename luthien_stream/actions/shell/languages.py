@@ -91,6 +91,9 @@ _DECODED = re.compile(
     rf"(?:b64decode|base64_decode|decode64|atob|Buffer\.from|fromhex|unhexlify|hex2bin|decode_base64)\s*\(\s*({_STRING})",
     re.S,
 )
+_LINE = re.compile(r"^[ \t]*(?:!+|%(?:sx|system)[ \t])([^\n]+)", re.M)
+_CELL = re.compile(r"\A\s*%%(?:ba)?sh\b[^\n]*\n(.+)", re.S)
+"""What a notebook gives to a shell: lines behind `!`, and cells of `%%bash`."""
 _MANY = re.compile(r"\b(?:for|while|foreach|map|each|glob|walk|listdir|scandir|readdir\w*|forEach)\b|<\*|\*\.")
 _CHARACTERS = re.compile(
     r"(?:chr|String\.fromCharCode|pack)\s*\(\s*((?:0x[0-9a-fA-F]+|\d+)(?:\s*,\s*(?:0x[0-9a-fA-F]+|\d+))*)\s*\)"
@@ -166,6 +169,8 @@ def read_code(program: str, code: str, depth: int = 0) -> Iterator[Found]:
         yield from re.findall(r"(?:^|[\n|]|silent|:)\s*(?:!+|shell\b)\s*([^\n]+)", code)
         for path in re.findall(r"(?:^|[\n|:])\s*(?:w|wq|write|saveas|x)!?\s+([^\s|]+)", code):
             yield Redirect(">", Word(path))
+    if language(program) in {"python", "ipython"}:
+        yield from [*_LINE.findall(code), *_CELL.findall(code)]
     yield from awk_or_sed(program, code)
     for found in _DELETE.finditer(code):
         yield [Word("rm"), *([Word("-rf")] if found["tree"] else []), *_targets(code, found.end(), many)]
