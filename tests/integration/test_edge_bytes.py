@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -17,10 +16,10 @@ from luthien_stream.policy.api import Policy
 from luthien_stream.policy.catalogue import load_pipeline
 from luthien_stream.policy.context import Context
 from luthien_stream.policy.stream import Events
+from tests.corpora import CORPORA
 from tests.integration.edge_rig import Rig, running
 from tests.unit.formats.drive import STREAMS, cut
 
-CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 RECORDED = sorted(CORPORA.glob("recorded_*_chunks.json"))
 SIZES = (1, 7, 97, 1 << 20)
 """How the provider's connection cuts the stream."""

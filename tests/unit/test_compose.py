@@ -41,7 +41,10 @@ def test_only_this_machine_can_reach_it(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert ports == {"edge": ["127.0.0.1:8000:8000"]}
     assert compose["networks"]["inside"] == {"internal": True}
-    assert all(compose["services"][name]["networks"] == ["inside"] for name in ("log", "record", "worker", "watcher", "activity"))
+    assert all(
+        compose["services"][name]["networks"] == ["inside"]
+        for name in ("log", "record", "worker", "watcher", "activity")
+    )
 
 
 def test_no_service_runs_as_root_and_each_has_a_health_check(compose: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from luthien_stream.events.answer import ALL, Kinds, Text, ToolCall
 from luthien_stream.formats.errors import FrameError
+from tests.corpora import CORPORA
 from tests.unit.formats import scenarios_anthropic as messages
 from tests.unit.formats import scenarios_chat as chats
 from tests.unit.formats import scenarios_responses as responses
@@ -30,7 +30,6 @@ from tests.unit.formats.scenarios_anthropic import PING, SCENARIOS, begin, sse, 
 from tests.unit.formats.scenarios_chat import DONE, ROLE
 from tests.unit.formats.scenarios_chat import text as content
 
-CORPORA = Path(__file__).parents[4] / "shared" / "corpora"
 SEES: dict[str, Kinds] = {"all": ALL, "text": frozenset({Text}), "tools": frozenset({ToolCall}), "none": frozenset()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from luthien_stream.policy import End, Event, Policy, ToolCall, run
 from luthien_stream.testing.laws import laws
 from luthien_stream.upstream.script import Answer, Call, fragments
+from tests.corpora import actions_of
 from tests.unit.workers.configured import made
 
 GUARDED = [
@@ -193,8 +193,6 @@ CODE = [
     ("print('.env', 'w')", False),
 ]
 
-CORPUS = Path("/work/shared/corpora/agent_bash_actions.jsonl")
-
 
 def is_allowed(policy: Policy, tool: str, args: Any, kind: Any = "function") -> bool:
     came: list[Event] = [ToolCall("1", tool, args if isinstance(args, str) else json.dumps(args), kind=kind), End()]
@@ -287,10 +285,9 @@ def test_hostile_code_takes_bounded_time(piece: str) -> None:
     assert process_time() - began < 5
 
 
-@pytest.mark.skipif(not CORPUS.exists(), reason="recorded data are not here")
 def test_recorded_agents() -> None:
     """Nothing that an agent did in its sandbox is taken for what it is not."""
-    asked = [command for line in CORPUS.read_text().splitlines() for command in json.loads(line)["actions"]]
+    asked = actions_of("agent_bash_actions.jsonl")
     assert len(asked) == 711
     policy = made("sensitive_write")
     assert [command for command in asked if not is_allowed(policy, "Bash", {"command": command})] == []

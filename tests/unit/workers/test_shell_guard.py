@@ -13,10 +13,10 @@ import pytest
 from luthien_stream.policy import Allow, Deny, End, Event, Hold, Text, ToolCall, Verdict, run
 from luthien_stream.policy.catalogue import built_in
 from luthien_stream.testing.laws import laws
+from tests.corpora import actions_of
 from tests.unit.workers.configured import made
 
 CASES = [msgspec.json.decode(line) for line in Path(__file__).with_name("shell_cases.jsonl").read_bytes().splitlines()]
-RECORDED = Path(__file__).parents[4] / "shared" / "corpora" / "agent_bash_actions.jsonl"
 
 
 PLAIN: Any = made("shell_guard")
@@ -46,14 +46,12 @@ def test_the_table(label: str) -> None:
     assert [command for command in cases if bool(reason(command)) != (label == "deny")] == []
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="no recorded commands here")
 def test_recorded_commands() -> None:
     """Of an agent's 711 recorded commands those that delete are denied, and no other.
 
     Files that are named one by one are deleted, and what a compiler makes again.
     """
-    lines = [msgspec.json.decode(line) for line in RECORDED.read_bytes().splitlines()]
-    actions = [action for line in lines for action in line["actions"]]
+    actions = actions_of("agent_bash_actions.jsonl")
     assert len(actions) == 711
     deleting = [action for action in actions if re.search(r"(?<![\w-])rm (?!--)|-delete\b", action)]
     denied = [action for action in actions if reason(action)]

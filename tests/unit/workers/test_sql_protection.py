@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 from luthien_stream.policy import End, Event, Policy, ToolCall, run
 from luthien_stream.testing.laws import laws
 from luthien_stream.upstream.script import Answer, Call, Say, fragments, words
+from tests.corpora import actions_of
 from tests.unit.workers.configured import made
 
-CORPUS = Path("/work/shared/corpora/agent_sql_actions.jsonl")
 READS = [
     "SELECT a, b FROM t WHERE c = 'x; DROP TABLE y' ORDER BY a LIMIT 5, 10",
     "SELECT * FROM a JOIN b ON a.id = b.id GROUP BY x HAVING COUNT(*) > 3;",
@@ -301,11 +300,10 @@ def test_the_reason_has_no_literals() -> None:
     assert verdict.reason
 
 
-@pytest.mark.skipif(not CORPUS.exists(), reason="recorded data are not here")
 @pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.long), 6])
 def test_recorded_agents(step: int) -> None:
     """At least 97 % of what an agent asked for is allowed; the rest changes a database or is no SQL."""
-    asked = Counter(sql for line in CORPUS.read_text().splitlines() for sql in json.loads(line)["actions"])
+    asked = Counter(actions_of("agent_sql_actions.jsonl"))
     assert asked.total() == 5867
     different = list(asked)[::step]
     calls: list[Event] = [ToolCall(str(n), "run_sql", json.dumps({"query": sql})) for n, sql in enumerate(different)]

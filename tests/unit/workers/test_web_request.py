@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -13,6 +12,7 @@ from luthien_stream.formats import LENSES
 from luthien_stream.policy import End, Event, Policy, ToolCall, Transcript, run
 from luthien_stream.testing.laws import laws
 from luthien_stream.upstream.script import Answer, Call, fragments
+from tests.corpora import actions_of
 from tests.unit.workers.configured import made
 
 DENIED = [
@@ -61,8 +61,6 @@ FREE = [
     "npm test",
     "ssh -i key bob@example.com ls",
 ]
-
-CORPUS = Path("/work/shared/corpora/agent_bash_actions.jsonl")
 
 
 def is_allowed(policy: Policy, tool: str, args: Any) -> bool:
@@ -223,10 +221,9 @@ def test_hostile_addresses_take_bounded_time(url: str) -> None:
     assert process_time() - began < 5
 
 
-@pytest.mark.skipif(not CORPUS.exists(), reason="recorded data are not here")
 def test_recorded_agents() -> None:
     """Nothing that an agent did in its sandbox is taken for what it is not."""
-    asked = [command for line in CORPUS.read_text().splitlines() for command in json.loads(line)["actions"]]
+    asked = actions_of("agent_bash_actions.jsonl")
     assert len(asked) == 711
     policy = made("web_request")
     assert [command for command in asked if not is_allowed(policy, "Bash", {"command": command})] == []
