@@ -13,7 +13,7 @@ from sys import maxsize
 from typing import Literal, Protocol
 
 from luthien_stream.policy.tail import Edit
-from luthien_stream.text.pattern import compiled, readable
+from luthien_stream.text.pattern import Anywhere, compiled, readable
 
 Action = Literal["mask", "stop", "flag"]
 _BLOCK = 4096
@@ -68,6 +68,7 @@ class Expression:
     def __init__(self, expression: str, longest: int) -> None:
         """Raises `ValueError` for an expression that cannot be taken."""
         self._pattern, self._longest = compiled(expression, groups=False), longest
+        self._anywhere = Anywhere(expression)
         self._window = max(2 * longest, 512)
         if self._pattern.match("") is not None:
             raise ValueError(f"{expression[:80]!r} matches nothing at all, so everywhere")
@@ -76,6 +77,8 @@ class Expression:
         """Wait for as many characters as a match can have."""
         safe = len(text) if closed else max(begin, len(text) - self._longest)
         found: list[tuple[int, int]] = []
+        if safe <= begin or not self._anywhere.found(text[max(0, begin - 1) :]):
+            return safe, found
         at = begin
         while at < safe:
             end = min(len(text), at + self._window)

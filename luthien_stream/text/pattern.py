@@ -15,6 +15,9 @@ except ImportError as error:
 _MEMORY = 64 << 20
 """Bytes that one expression may take, its automaton included: with less, a file of 220 rules is tried without one."""
 
+_PROBE = "\ue000\ue001\ue000"
+"""Characters that no script has: what tells whether an automaton works."""
+
 
 class Match(Protocol):
     """Where an expression matched."""
@@ -53,6 +56,28 @@ class Several:
         return sorted(self._set.Match(text) or self._all)
 
 
+class Anywhere:
+    """Whether an expression matches anywhere in a text: a tenth of what it costs to ask where."""
+
+    __slots__ = ("_pattern", "_set")
+
+    def __init__(self, expression: str) -> None:
+        """Raises `ValueError` for one that cannot be taken."""
+        self._pattern = compiled(expression)
+        self._set = re2.Set.SearchSet(_options())
+        self._set.Add(expression)
+        self._set.Add(_PROBE)
+        self._set.Compile()
+        if 1 not in (self._set.Match(_PROBE) or ()):
+            self._set = None  # its automaton does not fit: a set says then that nothing matches
+
+    def found(self, text: str) -> bool:
+        """True if it does."""
+        if self._set is None:
+            return self._pattern.search(text) is not None
+        return 0 in (self._set.Match(text) or ())
+
+
 def compiled(expression: str, *, groups: bool = True) -> Pattern:
     """Compile an expression in RE2's syntax; without its groups it is faster. Raises `ValueError`: what is wrong."""
     options = _options()
@@ -71,11 +96,6 @@ def _options() -> Any:
     options.log_errors = False
     options.max_mem = _MEMORY
     return options
-
-
-def stands_in(pattern: Pattern, text: str) -> bool:
-    """True if an expression matches anywhere: cheaper than to ask where."""
-    return pattern.search(text.encode()) is not None
 
 
 def either(expressions: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from luthien_stream.text.key_block import HEADER_TAIL
-from luthien_stream.text.pattern import Several, compiled, either, literal, stands_in
+from luthien_stream.text.pattern import Anywhere, Several, compiled, either, literal
 
 
 class Rule(Struct, frozen=True):
@@ -47,8 +47,8 @@ class _Known:
     def __init__(self, rule: Rule) -> None:
         self.rule, self._pattern = rule, compiled(rule.pattern)
         self._groups = (rule.group,) if rule.group else (*range(1, self._pattern.groups + 1), 0)
-        self._unless = compiled(either(rule.unless)) if rule.unless else None
-        self._unless_match = compiled(either(rule.unless_match)) if rule.unless_match else None
+        self._unless = Anywhere(either(rule.unless)) if rule.unless else None
+        self._unless_match = Anywhere(either(rule.unless_match)) if rule.unless_match else None
 
     def spans(self, text: str) -> Iterator[Span]:
         """All secrets of this kind."""
@@ -64,9 +64,9 @@ class _Known:
             return False
         if rule.entropy and entropy(secret) < rule.entropy:
             return False
-        if self._unless is not None and stands_in(self._unless, secret):
+        if self._unless is not None and self._unless.found(secret):
             return False
-        if self._unless_match is not None and stands_in(self._unless_match, match):
+        if self._unless_match is not None and self._unless_match.found(match):
             return False
         lowered = secret.lower()
         return not any(word in lowered for word in rule.stopwords)
@@ -81,12 +81,12 @@ class _Kinds:
         """`told_apart`: one automaton says which rules match. It takes much memory where they begin with anything."""
         self._kinds = [_Known(rule) for rule in rules]
         self.expression = either(rule.pattern for rule in rules)
-        self._any = compiled(self.expression)
+        self._any = Anywhere(self.expression)
         self._which = Several([rule.pattern for rule in rules]) if told_apart else None
 
     def spans(self, text: str) -> list[Span]:
         """All secrets of all of them."""
-        if not stands_in(self._any, text):
+        if not self._any.found(text):
             return []
         lowered = text.lower()
         spans: list[Span] = []
@@ -112,13 +112,14 @@ class Finder:
         self._near, self._far, self._words = (
             _Kinds(near, told_apart=True),
             _Kinds(far, told_apart=False),
-            compiled(words),
+            Anywhere(words),
         )
-        self._hint = compiled(either([self._near.expression, words, HEADER_TAIL]))
+        hint = either([self._near.expression, words, HEADER_TAIL])
+        self._hint, self._hinted = compiled(hint), Anywhere(hint)
 
     def hints(self, text: str) -> bool:
         """True if anything calls for a closer look."""
-        return stands_in(self._hint, text)
+        return self._hinted.found(text)
 
     def first_hint(self, text: str) -> int | None:
         """Where the first thing stands that calls for a closer look, None if there is none."""
@@ -127,7 +128,7 @@ class Finder:
 
     def word(self, text: str) -> bool:
         """True if a keyword of a rule over white space stands in a text."""
-        return stands_in(self._words, text)
+        return self._words.found(text)
 
     def near_spans(self, text: str) -> list[Span]:
         """All secrets in a text without white space."""
