@@ -20,9 +20,9 @@ up: .venv/.installed ## start everything; flags with ARGS="--listen 127.0.0.1:90
 	@exec $(BIN)/luthien-stream up $(ARGS)
 
 test: .venv/.developing ## the tests; some of them with ARGS="-k name"
-ifeq ($(ARGS),)
-	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/acceptance
-	@$(BIN)/pytest -q tests/acceptance # one at a time: they kill parts of the whole product
+ifeq ($(filter-out -%,$(ARGS)),)
+	@$(BIN)/pytest -q $(ARGS) tests/acceptance # one at a time: they kill parts of the whole product
+	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/acceptance $(ARGS)
 else
 	@$(BIN)/pytest -q $(ARGS)
 endif

@@ -18,8 +18,10 @@ from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.testing.rig import call_log, drive, program
 from luthien_stream.upstream.render import STREAMS
 from luthien_stream.upstream.script import Answer, Say, words
+from tests.bench.decisions import shell_guard_us
 
-ROUNDS = 5
+ROUNDS = 15
+PLAIN = "Once there was a small robot that was asked to tidy a workshop. It swept the floor and sorted the screws. "
 PROSE = "The quick brown fox has read the manual, twice; its tail (no password in it) is in the way of a key word. "
 TELLING = "password: hunter2hunter2 and sk" + "_live_" + "Zx9Qw8Er7Ty6Ui5Op4As3Df2 in https://u:pa55word@host/x. "
 FILTER = [
@@ -33,10 +35,12 @@ STREAMED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("string_replace", {"replace": [["password", "***"], ["foxes", "dogs"]]}, PROSE),
     ("content_filter", {"rules": FILTER}, PROSE),
     ("hidden_text", {}, PROSE),
+    ("secret_redact", {}, PLAIN),
     ("secret_redact", {}, PROSE),
     ("secret_redact", {}, TELLING),
 )
 """A policy, its configuration, and the text that streams through it."""
+NAMED = {PLAIN: " (no such word)", PROSE: "", TELLING: " (secrets)"}
 _SHELL = ToolCall("1", "Bash", '{"command":"find . -name \\"*.py\\" | xargs grep -n TODO | head -50 && make test"}')
 _SQL = ToolCall(
     "1", "run_sql", '{"query":"SELECT a.id, count(*) FROM a JOIN b ON a.id = b.id WHERE b.x > 3 GROUP BY a.id"}'
@@ -73,7 +77,7 @@ def best(work: Callable[[], object]) -> float:
     return min(taken)
 
 
-def per_chunk(policies: Sequence[Policy], text: str, chunks: int = 2000) -> float:
+def per_chunk(policies: Sequence[Policy], text: str, chunks: int = 1000) -> float:
     """Microseconds for a chunk, decoding and framing included."""
     pipeline, log = Pipeline.of(policies), log_of(text, chunks)
     return best(lambda: drive(program(pipeline), log)) / chunks * 1e6
@@ -85,13 +89,14 @@ def lines() -> Iterator[str]:
     for name, config, text in STREAMED:
         bare = per_chunk([made("noop", {})], text)
         cost = per_chunk([made(name, config)], text)
-        yield f"{name + (' (secrets)' if text is TELLING else ''):34}{cost:10.1f}{cost - bare:12.1f}"
+        yield f"{name + NAMED[text]:34}{cost:10.1f}{cost - bare:12.1f}"
     yield f"\n{'gate':34}{'us/call':>10}"
     for name, config, call in GATES:
         policy = made(name, config)
         yield f"{name:34}{best(lambda policy=policy, call=call: run(policy, [call] * 200)) / 200 * 1e6:10.1f}"  # type: ignore[misc]
+    yield f"{'shell_guard, its table':34}{shell_guard_us():10.1f}"
     yield f"\n{'10,000 chunks run again':34}{'ms':>10}"
-    for name, config, text in (STREAMED[0], STREAMED[2], STREAMED[5]):
+    for name, config, text in (STREAMED[0], STREAMED[2], STREAMED[6]):
         pipeline, log = Pipeline.of(made(name, config)), log_of(text, 10_000)
         yield f"{name:34}{best(lambda pipeline=pipeline, log=log: _again(pipeline, log)) * 1e3:10.1f}"  # type: ignore[misc]
 
