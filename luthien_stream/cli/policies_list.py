@@ -8,18 +8,17 @@ from pathlib import Path
 import msgspec
 
 from luthien_stream.cli.common import add_config_flag, console, own_policies, print_json
-from luthien_stream.cli.plain import preview, printable
+from luthien_stream.cli.plain import printable
 from luthien_stream.cli.policy_facts import FieldFacts, PolicyFacts, all_facts
 
 SUMMARY = "list all policies (the default)"
 HELP = """List policies: those in workers/ beside the configuration, built-in ones, and those of installed packages."""
 EPILOG = """\
 columns: the phases it takes part in; the kinds of events it sees; how long it may hold them; what it asks for from
-outside; how it may fail; its configuration; the digest of its file; where it is.
+outside; how it may fail; its configuration (* must be given; `policies show NAME` has types, defaults and what each is
+for); the digest of its file; where it is.
 """
 _COLUMNS = ("name", "phases", "sees", "hold", "effects", "fails", "with", "digest", "path")
-_LONGEST = 32
-"""Characters of a default in the table."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +51,9 @@ def run(args: argparse.Namespace) -> int:
 def _row(one: PolicyFacts) -> tuple[str, ...]:
     if one.error:
         return one.name, "cannot be loaded:", one.error, "", "", "", "", "", _near(one.path)
-    fields = ", ".join(map(field_text, one.fields))
+    fields = " ".join(f"{field.name}*" if field.required else field.name for field in one.fields)
     lists = [" ".join(words) or "-" for words in (one.phases, one.sees, (one.hold,), one.effects)]
     return one.name, *lists, one.fail, fields or "-", one.digest, _near(one.path)
-
-
-def field_text(one: FieldFacts) -> str:
-    """A field in a few characters: `name: type = default`."""
-    return f"{one.name}: {one.type}{'' if one.required else f' = {preview(default_text(one), _LONGEST)}'}"
 
 
 def default_text(one: FieldFacts) -> str:

@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_loaded_is_listed(own: Path, capfd: pytest.Capture
     assert main(["policies"]) == 0
     table = capfd.readouterr().out
     assert "ZeroDivisionError" in table
-    assert "pairs: list[tuple[str, int]] = []" in table
+    assert " pairs" in table
     assert main(["policies", "show", "broken"]) == 1
 
 
