@@ -33,7 +33,8 @@ class Cell(Struct, frozen=True):
     events: int
 
 
-class Text(Struct, frozen=True):
+# Thousands of these live at once, and none can be part of a cycle: the collector need not look at them (`gc=False`).
+class Text(Struct, frozen=True, gc=False):
     """One piece of text, as the provider streamed it; a whole block when the answer was not streamed."""
 
     text: str
@@ -50,7 +51,7 @@ class Text(Struct, frozen=True):
         return Text(text, self.part, self.refusal, self.src, self.pos, True)
 
 
-class Thinking(Struct, frozen=True):
+class Thinking(Struct, frozen=True, gc=False):
     """One piece of reasoning. Signed reasoning is passed or dropped as a whole part, never edited."""
 
     text: str
@@ -103,7 +104,7 @@ class Opaque(Struct, frozen=True):
     edited: ClassVar[bool] = False
 
 
-class PartEnd(Struct, frozen=True):
+class PartEnd(Struct, frozen=True, gc=False):
     """The end of a block of text or thinking: the place to release what a policy held back."""
 
     part: Part | None = None

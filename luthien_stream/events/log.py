@@ -80,14 +80,14 @@ class ResponseStarted(LogEvent, tag="response.started"):
     streamed: bool = False
 
 
-class ChunkReceived(LogEvent, tag="chunk.received"):
+class ChunkReceived(LogEvent, tag="chunk.received", gc=False):
     """One frame of the provider. `kind` is `frame`, `rest` (no blank line at the end), or `body` (not streamed)."""
 
     frame: bytes
     kind: Literal["frame", "rest", "body"] = "frame"
 
 
-class ChunkReleased(LogEvent, tag="chunk.released"):
+class ChunkReleased(LogEvent, tag="chunk.released", gc=False):
     """One frame for the client. `of` is the ordinal of the received chunk with the same bytes, -1 if we made it."""
 
     frame: bytes
