@@ -17,7 +17,7 @@ from tests.unit.workers.configured import made
 GUARDED = [
     "/var/www/../../root/.bashrc",
     ".env",
-    "/work/app/.env",
+    "/srv/app/.env",
     "app/.env.local",
     ".ENV",
     "./x/../.env",
@@ -41,7 +41,7 @@ GUARDED = [
     "file:///etc/passwd",
     "file:///home/ann/%2essh/x",
     "/%65tc/passwd",
-    "/work/.git/hooks/pre-commit",
+    "/srv/.git/hooks/pre-commit",
     ".git/config",
     ".git\\hooks\\pre-commit",
     ".g\u200bit/hooks/x",
@@ -80,7 +80,7 @@ GUARDED = [
 ]
 FREE = [
     "src/app.py",
-    "/work/app/src/main.rs",
+    "/srv/app/src/main.rs",
     ".env.example",
     "app/.env.sample",
     "example.env",
@@ -248,7 +248,7 @@ def test_tools() -> None:
 def test_configuration() -> None:
     """More may be guarded, and less."""
     policy = made("sensitive_write", protect=["migrations/**", "~/notes/*.md"], allow=[".github/workflows/docs.yml"])
-    assert not is_allowed(policy, "Write", {"file_path": "/work/app/migrations/1.sql"})
+    assert not is_allowed(policy, "Write", {"file_path": "/srv/app/migrations/1.sql"})
     assert not is_allowed(policy, "Write", {"file_path": "/home/ann/notes/x.md"})
     assert is_allowed(policy, "Write", {"file_path": "/home/ann/notes/x/x.md"})
     assert is_allowed(policy, "Write", {"file_path": ".github/workflows/docs.yml"})
