@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -11,87 +11,33 @@ import pytest
 
 from luthien_stream.core.stagecall import StageCall
 from luthien_stream.events.log import (
-    AnyEvent,
     ChunkReceived,
     ChunkReleased,
     PolicyFailed,
-    ProtocolViolated,
     RequestRefused,
     RequestReleased,
-    ResponseAborted,
     ResponseCompleted,
     ResponseFailed,
-    ResponseStarted,
     VerdictReached,
 )
 from luthien_stream.formats import LENSES
-from luthien_stream.policy import Context, End, Event, Events, Policy, Refuse, Request, Stop, Text, Thinking
+from luthien_stream.policy import Context, Event, Events, Policy, Request, Stop, Text
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.testing.rig import call_log, drive, frames, program, request_body
-from luthien_stream.upstream.render import BODIES, STREAMS
-from luthien_stream.upstream.script import Answer, Call, Say, Think, fragments, words
-
-TEXT = Answer("m", (Say(words("Hello to the whole world.")),))
-TOOLS = Answer("m", (Say(words("I look.")), Call("call_1", "Bash", fragments('{"command":"ls"}'))), "tool_calls")
-THOUGHT = Answer("m", (Think(words("Let me see."), "c2lnbmVk"), Say(words("Here."))))
-
-
-class Noop(Policy):
-    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
-        async for event in events:
-            yield event
-
-
-class Fails(Policy):
-    """Raises when it is given the text with this number."""
-
-    at: int
-
-    async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
-        count = 0
-        async for event in events:
-            count += isinstance(event, Text)
-            if count > self.at:
-                raise ValueError("broken")
-            yield event
-
-
-class Bounds(Policy):
-    async def request(self, request: Request, ctx: Context) -> Request:
-        return request.set_max_tokens(7)
-
-
-class Refuses(Policy):
-    async def request(self, request: Request, ctx: Context) -> Request:
-        raise Refuse("Not here.", reason="rule 1")
-
-
-def stream(form: str, answer: Answer = TEXT) -> list[AnyEvent]:
-    return call_log(form, STREAMS[form](answer, True))
-
-
-def body(form: str, answer: Answer = TEXT) -> list[AnyEvent]:
-    return call_log(form, [BODIES[form](answer)], streamed=False)
-
-
-def released(policies: Policy | Sequence[Policy], log: Sequence[AnyEvent]) -> list[AnyEvent]:
-    """What the stage releases; a `StageCall` checks that it is a lane."""
-    call = StageCall("c1", program(Pipeline.of(policies)))
-    for event in log:
-        call.feed("edge:e1", event, 1)
-    return call.outputs
-
-
-def types(events: Sequence[AnyEvent]) -> list[str]:
-    """Names of events in order, chunks in a row once."""
-    names = [type(event).__name__ for event in events]
-    return [name for name, before in zip(names, ["", *names], strict=False) if name != before or "Chunk" not in name]
-
-
-FORMS = pytest.mark.parametrize("form", list(LENSES))
-BEGUN = {"anthropic_messages": 6, "openai_chat": 6, "openai_responses": 8}
-"""Inputs until the second piece of an answer is there."""
-ANSWERS = pytest.mark.parametrize("answer", [TEXT, TOOLS, THOUGHT], ids=["text", "tools", "thought"])
+from luthien_stream.upstream.script import Answer
+from tests.unit.policy.programs import (
+    ANSWERS,
+    FORMS,
+    TOOLS,
+    Bounds,
+    Fails,
+    Noop,
+    Refuses,
+    body,
+    released,
+    stream,
+    types,
+)
 
 
 @FORMS
@@ -217,7 +163,7 @@ def test_a_failure_later_keeps_what_has_left(form: str) -> None:
     end = outputs[-1]
     assert isinstance(end, ResponseFailed)
     assert (end.error, end.lane) == ("policy_failed", "final")
-    assert "fails failed: test_program.py:" in end.message
+    assert "fails failed: programs.py:" in end.message
     text = b"".join(frames(outputs))
     assert b"to " in text
     assert b"world" not in text
@@ -247,102 +193,6 @@ def test_stop_ends_the_answer_before_the_provider_does(form: str, log: Any) -> N
     assert fed < len(inputs)
     assert b"No more." in b"".join(frames(call.outputs))
     assert b"Hello" not in b"".join(frames(call.outputs))
-
-
-@FORMS
-def test_a_providers_error_passes_unseen(form: str) -> None:
-    """Status and body leave as they came; no policy runs."""
-    inputs = call_log(form, [b'{"error":"no"}'], streamed=False, status=529)
-    inputs[-1] = ResponseFailed(
-        call="c1", n=inputs[-1].n, lane="original", error="provider_error", message="no", status=529
-    )
-    _, started, chunk, end = released(Fails(0), inputs)
-    assert isinstance(started, ResponseStarted)
-    assert isinstance(chunk, ChunkReleased)
-    assert isinstance(end, ResponseFailed)
-    assert (started.status, chunk.frame, chunk.kind, chunk.of) == (529, b'{"error":"no"}', "body", 2)
-    assert (end.error, end.status, end.message, end.lane) == ("provider_error", 529, "no", "final")
-
-
-@FORMS
-@pytest.mark.parametrize("error", ["upstream_cut", "upstream_timeout"])
-def test_an_answer_that_breaks_off_fails_with_the_same_error(form: str, error: str) -> None:
-    """Policies see `End("cut")` and may flush; no good end is made up."""
-    seen: list[str] = []
-
-    class Looks(Policy):
-        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
-            async for event in events:
-                if isinstance(event, End):
-                    seen.append(event.reason)
-                yield event
-
-    inputs = stream(form)[: BEGUN[form]]
-    inputs.append(ResponseFailed(call="c1", n=len(inputs), lane="original", error=error, message="it broke"))
-    outputs = released([Looks()], inputs)
-    end = outputs[-1]
-    assert isinstance(end, ResponseFailed)
-    assert (end.error, end.message, end.lane, seen) == (error, "it broke", "final", ["cut"])
-    assert frames(outputs) == [event.frame for event in inputs if isinstance(event, ChunkReceived)]
-
-
-@FORMS
-def test_a_stream_that_just_ends_is_cut(form: str) -> None:
-    """A provider that closes its stream before its end has failed, whatever the edge saw."""
-    inputs = stream(form)[:6]
-    inputs.append(ResponseCompleted(call="c1", n=6, lane="original"))
-    end = released(Noop(), inputs)[-1]
-    assert isinstance(end, ResponseFailed)
-    assert end.error == "upstream_cut"
-
-
-@FORMS
-def test_a_provider_that_was_never_reached(form: str) -> None:
-    """The lane ends with the same error, without a status."""
-    inputs = [*stream(form)[:1], ResponseFailed(call="c1", n=1, lane="original", error="upstream_unreachable")]
-    outputs = released(Noop(), inputs)
-    assert types(outputs) == ["RequestReleased", "ResponseFailed"]
-
-
-@FORMS
-def test_a_client_that_left_ends_the_lane(form: str) -> None:
-    """The reason is kept."""
-    inputs = [*stream(form)[:4], ResponseAborted(call="c1", n=4, lane="original", reason="client_disconnected")]
-    end = released(Noop(), inputs)[-1]
-    assert isinstance(end, ResponseAborted)
-    assert (end.lane, end.reason) == ("final", "client_disconnected")
-
-
-@FORMS
-def test_garbage_closes_the_call(form: str) -> None:
-    """A frame that cannot be read never passes by the policies; what came before it has left."""
-    begun = BEGUN[form]
-    inputs = stream(form)[:begun]
-    inputs.append(ChunkReceived(call="c1", n=begun, frame=b"data: {\n\n"))
-    inputs.append(ChunkReceived(call="c1", n=begun + 1, frame=b"data: later\n\n"))
-    outputs = released(Noop(), inputs)
-    violated, end = outputs[-2:]
-    assert isinstance(violated, ProtocolViolated)
-    assert isinstance(end, ResponseFailed)
-    assert (violated.by, violated.at, end.error) == ("provider", begun, "upstream_protocol")
-    assert frames(outputs) == [event.frame for event in inputs[:begun] if isinstance(event, ChunkReceived)]
-
-
-def test_what_cannot_be_framed_closes_the_call() -> None:
-    """Half a part of signed thinking would be refused by the provider in the next turn."""
-
-    class Halves(Policy):
-        async def response(self, events: Events, ctx: Context) -> AsyncIterator[Event]:
-            first = True
-            async for event in events:
-                if not (isinstance(event, Thinking) and not first):
-                    yield event
-                first = first and not isinstance(event, Thinking)
-
-    failed, end = released(Halves(), stream("anthropic_messages", THOUGHT))[-2:]
-    assert isinstance(failed, PolicyFailed)
-    assert isinstance(end, ResponseFailed)
-    assert (failed.policy, failed.error, end.error) == ("main", "FrameError", "policy_failed")
 
 
 def test_several_answers_cannot_be_policed() -> None:
