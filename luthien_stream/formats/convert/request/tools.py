@@ -71,8 +71,8 @@ def fits_strict(schema: Any, depth: int = 0) -> bool:
     if schema.get("type") == "object" or "properties" in schema:
         properties = schema.get("properties")
         required = schema.get("required")
-        named = set(properties) if isinstance(properties, dict) else set()
-        if schema.get("additionalProperties") is not False or named != set(required or ()):
+        named = sorted(properties) if isinstance(properties, dict) else []
+        if schema.get("additionalProperties") is not False or named != _names(required):
             return False
     return all(fits_strict(value, depth + 1) for value in schema.values())
 
@@ -82,3 +82,10 @@ def _form(tool: Tool) -> str:
     if grammar.get("type") != "grammar":
         return ""
     return f"The input must follow this {grammar.get('syntax', '')} grammar:\n{grammar.get('definition', '')}"
+
+
+def _names(required: Any) -> list[str] | None:
+    """What an object must have, each once and sorted; None where it is no list of names."""
+    if not isinstance(required, list | None) or not all(isinstance(name, str) for name in required or ()):
+        return None
+    return sorted(set(required or ()))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from luthien_stream.core.sse import data_of, frame_of
@@ -92,6 +92,8 @@ def test_every_call_in_chat_is_followed_by_its_results(request: dict[str, Any]) 
 
 
 @given(st.sampled_from(PAIRS), st.lists(st.integers(0, 9), max_size=5), odd_values)
+@example(("anthropic_messages", "openai_chat"), [4, 0, 3, 2, 0], [])
+@example(("anthropic_messages", "openai_chat"), [4, 0, 3, 2], 5)
 @settings(deadline=None, max_examples=300)
 def test_any_odd_request_is_carried_or_refused_by_name(pair: tuple[str, str], path: list[int], odd: Any) -> None:
     """One value anywhere in a request is another one: the result is JSON, or a refusal that names a field."""
