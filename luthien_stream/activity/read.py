@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from luthien_stream.activity.lanes import Record, StoredChunk, StoredEvent
 from luthien_stream.activity.store import Store
 from luthien_stream.errors import LuthienError
 from luthien_stream.events.log import PolicyRan
 from luthien_stream.events.pack import decode_event
-
-_KINDS = {"f": "frame", "r": "rest", "b": "body"}
+from luthien_stream.record.lanes import Record, StoredEvent
+from luthien_stream.record.runs import chunks_of
 
 
 class CallUnknown(LuthienError):
@@ -103,23 +102,6 @@ async def body_of(store: Store, ref: str) -> bytes | None:
     """Return a request's body, None if it was gone from the log before it could be stored."""
     rows = await store.fetch("body", ref)
     return bytes(rows[0]["body"]) if rows else None
-
-
-def chunks_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, StoredChunk]]:
-    """Return single chunks by source and ordinal; where runs overlap, the lowest entry is the true one."""
-    lowest: dict[tuple[str, int], int] = {}
-    chunks: dict[str, dict[int, StoredChunk]] = {}
-    for run in runs:
-        starts = [0, *run["ends"]]
-        for i, entry in enumerate(run["entries"]):
-            src, n = run["src"], run["first_n"] + i
-            if entry < lowest.get((src, n), entry + 1):
-                lowest[src, n] = entry
-                origin = None if run["origins"] is None else run["origins"][i]
-                frame = run["frames"][starts[i] : starts[i + 1]]
-                kind: Any = _KINDS[run["kinds"][i]]
-                chunks.setdefault(src, {})[n] = StoredChunk(n, run["times"][i], kind, frame, origin)
-    return chunks
 
 
 def _summary(row: Mapping[str, Any]) -> Summary:

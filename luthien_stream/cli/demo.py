@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from luthien_stream.activity.lanes import final_lane, original_lane
 from luthien_stream.activity.read import record_of
 from luthien_stream.activity.store import Store
 from luthien_stream.cli.common import add_instance_flags, console, find_instance, print_json, run_async
@@ -25,6 +24,7 @@ from luthien_stream.config.instance import Instance
 from luthien_stream.config.load import load_config
 from luthien_stream.config.model import DEFAULT_PIPELINE
 from luthien_stream.events.log import VerdictReached
+from luthien_stream.record.lanes import final_lane, original_lane
 
 HELP = """Send a short scripted session through the running gateway and show what the models said beside what was
 delivered. The models are built in and need no key; nothing is executed."""

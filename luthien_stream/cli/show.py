@@ -8,15 +8,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from luthien_stream.activity.lanes import LaneView, Record, final_lane, original_lane, provider_lane
 from luthien_stream.activity.read import Summary, find_call, record_of, summary_of
 from luthien_stream.cli.calls import as_object
 from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, print_json, run_async
 from luthien_stream.cli.plain import iso, milliseconds
 from luthien_stream.cli.recorded import open_record
 from luthien_stream.cli.show_page import page
-from luthien_stream.cli.speech import Speech, speech
 from luthien_stream.events.json_form import to_json
+from luthien_stream.record.lanes import LaneView, Record, final_lane, original_lane, provider_lane
+from luthien_stream.record.speech import Speech, speech
 
 HELP = """Show one recorded call: what the model said beside what was delivered, tool calls, verdicts, failures, and how
 long each took. The beginning of the call's id is enough if no other call begins alike."""

@@ -10,11 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from luthien_stream.activity.lanes import LaneView, Record, said_once
 from luthien_stream.activity.read import Summary
 from luthien_stream.cli.calls import how
 from luthien_stream.cli.plain import clock, day_and_time, printable, size, span
-from luthien_stream.cli.speech import Speech
 from luthien_stream.events.log import (
     PolicyBypassed,
     PolicyFailed,
@@ -25,6 +23,8 @@ from luthien_stream.events.log import (
     VerdictReached,
 )
 from luthien_stream.events.pack import type_of
+from luthien_stream.record.lanes import LaneView, Record, said_once
+from luthien_stream.record.speech import Speech
 
 Lanes = Mapping[str, tuple[LaneView, Speech]]
 _TITLES = {"original": "the model said", "final": "delivered"}

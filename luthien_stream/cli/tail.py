@@ -7,12 +7,12 @@ import sys
 import time
 from contextlib import aclosing
 
-from luthien_stream.activity.tail import read_log
 from luthien_stream.bus import connect
 from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, print_json, run_async
 from luthien_stream.cli.plain import parse_since
 from luthien_stream.cli.tail_line import Line, Wanted
 from luthien_stream.events.json_form import to_json
+from luthien_stream.tail.reading import read_log
 
 HELP = """Watch what passes, live: requests, every chunk as it came and as it was released, verdicts, errors. It reads
 the log only, takes nothing from anybody, and may run any number of times. ≠ marks a chunk that a policy changed."""

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from luthien_stream.activity.tail import Seen
 from luthien_stream.cli.plain import SHORT_ID, clock, preview, size
-from luthien_stream.cli.speech import Listener, one_line
 from luthien_stream.events import log
 from luthien_stream.events.json_form import to_json
 from luthien_stream.events.pack import type_of
+from luthien_stream.record.speech import Listener, one_line
+from luthien_stream.tail.reading import Seen
 
 CALLS_KEPT = 20_000
 """Calls whose model and session are remembered."""

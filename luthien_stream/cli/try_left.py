@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from luthien_stream.cli.speech import Speech, speech
 from luthien_stream.cli.try_cases import MODEL, Case, Turn
 from luthien_stream.cli.try_wire import answer_left
 from luthien_stream.events.answer import ToolCall
 from luthien_stream.formats.json import parse
+from luthien_stream.record.speech import Speech, speech
 
 Left = tuple[Turn, bytes | None, Sequence[bytes]]
 """A turn, the request for the provider (None if it was not released), and the answer's frames for the client."""

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from luthien_stream.activity.lanes import LaneView, Record, original_lane
 from luthien_stream.activity.read import body_of, find_call, record_of
 from luthien_stream.activity.store import Store
 from luthien_stream.cli.common import find_instance, run_async
@@ -16,6 +15,7 @@ from luthien_stream.cli.try_effects import Drawn
 from luthien_stream.cli.try_wire import Wire
 from luthien_stream.errors import LuthienError
 from luthien_stream.events.log import AnyEvent, ChunkReceived, EffectRecorded, RequestReceived, ResponseStarted
+from luthien_stream.record.lanes import LaneView, Record, original_lane
 
 SAMPLE = "sample:"
 """How the source of such an answer begins; its key follows."""

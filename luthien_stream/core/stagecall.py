@@ -31,6 +31,8 @@ from luthien_stream.events.log import (
 
 MAX_BODY = 32 * 1024
 """Larger bodies are stored once by their digest, and events name them."""
+_ASKED_HERE = frozenset({"kv", "timer", "session"})
+"""Kinds of effects whose question is on record with their result; that of others is an event of its own."""
 _WITH_BODY = frozenset({RequestReceived, RequestReleased, SampleRequested})
 
 
@@ -170,9 +172,9 @@ class StageCall:
             self._record_late(want, value, of, stage, now)
             return
         self.intake.effects[want.key] = value
-        self.records.append(
-            EffectRecorded(call=self.id, time=now, key=want.key, kind=want.kind, value=value, stage=stage, of=of)
-        )
+        effect = EffectRecorded(call=self.id, time=now, key=want.key, kind=want.kind, value=value, stage=stage, of=of)
+        effect.asked = want.args if want.kind in _ASKED_HERE else None
+        self.records.append(effect)
         self.program.decide(want.key, value, of, now)
         self._advance(now)
 
@@ -191,8 +193,9 @@ class StageCall:
         """End the call now and record it. Raises what the program raises; `end` needs no program."""
         if self.over:
             return
-        self._record_cut(doom, stage, now)
-        if self._is_short() or not doom.gently:
+        gently = doom.gently and not self._is_short()
+        self._record_cut(doom, stage, now, gently=gently)
+        if not gently:
             self._terminate(doom.reason, doom.message, now)
             return
         self._put(_in_the_name_of(doom.by, self.program.cut(doom.reason, doom.message)), now)
@@ -202,7 +205,7 @@ class StageCall:
     def end(self, reason: str, message: str, stage: str, now: int) -> None:
         """End the call with nothing but its terminal event, where the lane is."""
         if not self.done:
-            self._record_cut(Doom(reason, message, gently=False), stage, now)
+            self._record_cut(Doom(reason, message), stage, now, gently=False)
             self._terminate(reason, message, now)
 
     def end_if_short(self, now: int) -> None:
@@ -270,8 +273,10 @@ class StageCall:
         """The log has lost what was released, or the run differs from it."""
         return self.n < self.floor or (self.n == self.floor and self.digest != self._floor_digest)
 
-    def _record_cut(self, doom: Doom, stage: str, now: int) -> None:
-        value = {"at": self.released, "reason": doom.reason, "message": doom.message}
+    def _record_cut(self, doom: Doom, stage: str, now: int, *, gently: bool) -> None:
+        """All that it takes to end the call again at the same place: what had been taken and released by then."""
+        value = {"at": self.released, "reason": doom.reason, "message": doom.message, "by": doom.by}
+        value |= {"inputs": self.intake.count, "gently": gently}
         self.records.append(EffectRecorded(call=self.id, time=now, key=CUT, kind=CUT, value=value, stage=stage))
 
     def _terminate(self, error: str, message: str, now: int) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -17,6 +18,7 @@ from luthien_stream.config.model import Config, FormatName
 from luthien_stream.core.lens import Lens
 from luthien_stream.edge import dialect, failure
 from luthien_stream.edge.admission import Admission, Way
+from luthien_stream.edge.announcing import Announcing
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.beats import Beats
 from luthien_stream.edge.beside import Beside
@@ -39,7 +41,7 @@ from luthien_stream.edge.serve import outlive, serve
 from luthien_stream.edge.shadow import CopiedLine, Shadow
 from luthien_stream.edge.stored import StoredResponses
 from luthien_stream.edge.watch import Watch
-from luthien_stream.edge.words import first_words
+from luthien_stream.edge.words import first_words, refused
 from luthien_stream.errors import BusError
 from luthien_stream.events import log
 from luthien_stream.events.log import Slip
@@ -73,8 +75,9 @@ class Edge:
         native: Upstream,
         demo: Upstream,
         litellm: Upstream | None = None,
+        written: Sequence[Any] = (),
     ) -> None:
-        """`stages` are in force at first; `litellm` reaches `luthien-stream upstream`, where a route needs it."""
+        """`stages`, as `written`, are in force at first; `litellm` reaches `luthien-stream upstream`."""
         self.id = secrets.token_hex(6)
         """The incarnation: another one for every start."""
         self.lenses = lenses
@@ -107,10 +110,12 @@ class Edge:
         self._alone: set[asyncio.Task[None]] = set()
         """Calls whose clients have gone."""
         self._reader: asyncio.Task[None] | None = None
-        self.put_in_force(stages)
+        self._announce = Announcing(self.outboxes.notes)
+        self.put_in_force(stages, written)
 
-    def put_in_force(self, stages: Stages) -> None:
-        """Let new calls pass these stages; those that are open keep theirs."""
+    def put_in_force(self, stages: Stages, written: Sequence[Any] = ()) -> None:
+        """Let new calls pass these stages, `written` so in a configuration; those that are open keep theirs."""
+        self._announce(stages, written)
         self.plan, self._changed_at = Plan(stages), time.monotonic()
         self._doors.acting = bool(stages.phases)
         self.stored.police(acting="response" in stages.phases, history=stages.needs_history)
@@ -194,7 +199,7 @@ class Edge:
         except Refusal as refusal:
             return self._refuse(request, lens, refusal, id, format)
         except (ConnectionError, TimeoutError):
-            raise  # the client's own, while it got another call's answer
+            raise  # the client's own
         except BusError as error:
             logger.warning("call_not_taken", call=id, error=type(error).__name__)
             return dialect.refused(lens, NotNow("The log (Redis) cannot be written: no call without a record"), id)
@@ -269,11 +274,7 @@ class Edge:
             )
             Line(id, self.outboxes.copies).put(received)
             line = Line(id, self.outboxes.notes)
-            line.put(
-                log.ResponseFailed(
-                    call=id, lane="final", error=refusal.error, message=str(refusal), status=refusal.status
-                )
-            )
+            line.put(refused(id, refusal))
             line.put(log.ResponseDelivered(call=id, last=-1, bytes=0, left="error"))
         return dialect.refused(lens, refusal, id)
 

@@ -69,7 +69,7 @@ class Following:
         if missing:
             log.warning("pipeline_without_workers", stages=sorted(missing))
         self.pending = None
-        self._edge.put_in_force(pending)
+        self._edge.put_in_force(pending, self.in_force.version.pipeline)
         log.info("pipeline_in_force", version=pending.version, stages=pending.keys)
 
     async def _read_again(self) -> None:

@@ -48,7 +48,7 @@ async def serve(
     in_force = InForce.over(shared, config_of(instance))
     stages = await in_force.begin(config)
     litellm = NativeClient(upstream_socket(data))
-    edge = Edge(config, shared, stages, LENSES, NativeClient(), DemoUpstream(), litellm)
+    edge = Edge(config, shared, stages, LENSES, NativeClient(), DemoUpstream(), litellm, in_force.version.pipeline)
     server = Server(edge, Models(config.auth, edge.router, edge.providers))
     following = Following(edge, in_force, again or asyncio.Event())
     admin = AdminServer(edge, following, admin_token(data)) if index == 0 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthien_stream.edge.asked import Asked
 from luthien_stream.edge.failure import LOG_LOST, Failure
 from luthien_stream.edge.line import microseconds
+from luthien_stream.edge.refusals import Refusal
 from luthien_stream.events import log
 from luthien_stream.events.log import Slip, Terminal
 
@@ -37,6 +38,11 @@ def abort(call: str, reason: str, delivered: int, by: str = "") -> log.ResponseA
     asked = log.ResponseAborted(call=call, time=microseconds(), lane="original", reason=reason, delivered=delivered)
     asked.by = by
     return asked
+
+
+def refused(call: str, refusal: Refusal) -> log.ResponseFailed:
+    """Return the end of a call that was not begun."""
+    return log.ResponseFailed(call=call, lane="final", error=refusal.error, message=str(refusal), status=refusal.status)
 
 
 def final_words(call: str, final: Terminal | None, failure: Failure | None, delivered: int) -> Terminal:

@@ -123,3 +123,5 @@ class EffectRecorded(LogEvent, tag="effect.recorded"):
     stage: str = ""
     of: str = ""
     """Digest of what was asked for; a run that asks for something else under the same key is another run."""
+    asked: Any = None
+    """What was asked for, where no event of its own says so (`sample.requested`, `call.held`)."""

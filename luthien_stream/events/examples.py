@@ -163,4 +163,15 @@ def _around() -> Iterator[tuple[str, log.Known]]:
             message="no map",
         ),
     )
-    yield STAGE, log.StageChanged(call="", stage="main@1a2b3c4d", partition=5, owner="7:5f3b", why="taken over")
+    yield (
+        EDGE,
+        log.StageChanged(
+            call="",
+            n=0,
+            stage="main@1a2b3c4d",
+            partition=-1,
+            why="in_force",
+            written=[{"use": "shell_guard"}],
+            policies=(("shell_guard", "9f86d081884c7d65"),),
+        ),
+    )

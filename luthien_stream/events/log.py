@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec import field
+
 from luthien_stream.events.decisions import ApprovalDecided as ApprovalDecided
 from luthien_stream.events.decisions import CallHeld as CallHeld
 from luthien_stream.events.decisions import EffectRecorded as EffectRecorded
@@ -171,12 +173,18 @@ class EventDeadLettered(LogEvent, tag="event.dead_lettered"):
 
 
 class StageChanged(LogEvent, tag="stage.changed"):
-    """A worker took or gave back a partition, or a stage has another version."""
+    """A worker took or gave back a partition, or a stage is in force from here on (`why`: `in_force`).
+
+    Then `written` is the pipeline as it was written, with no value of the environment in it, and `policies` names the
+    stage's own with their versions.
+    """
 
     stage: str
     partition: int
     owner: str = ""
     why: str = ""
+    written: list[Any] = field(default_factory=list)
+    policies: tuple[tuple[str, str], ...] = ()
 
 
 Terminal = ResponseCompleted | ResponseFailed | ResponseAborted

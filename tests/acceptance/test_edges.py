@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from luthien_stream.activity.lanes import final_lane
 from luthien_stream.activity.read import record_of, summary_of
 from luthien_stream.activity.store import Store
 from luthien_stream.bus import connect, keys
 from luthien_stream.events.log import ResponseFailed
+from luthien_stream.record.lanes import final_lane
 from luthien_stream.testing.provider import FakeProvider
 from tests.acceptance.clients import Received, ask_all, body
 from tests.acceptance.fleet import PASS, STREAMS, requests, undisturbed

@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from luthien_stream.activity.lanes import final_lane, original_lane
 from luthien_stream.activity.read import list_calls, record_of
 from luthien_stream.activity.store import Store
+from luthien_stream.record.lanes import final_lane, original_lane
 from luthien_stream.testing.provider import FakeProvider
 from tests.acceptance.clients import Received, ask, body, session
 from tests.acceptance.gateway import Gateway, kill

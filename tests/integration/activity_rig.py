@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from luthien_stream.activity.consumer import Consumer
-from luthien_stream.activity.lanes import final_lane, original_lane
 from luthien_stream.activity.migrate import migrate
 from luthien_stream.activity.read import record_of
 from luthien_stream.activity.store import Store
 from luthien_stream.bus.port import Bus
 from luthien_stream.embedded.postgres import EmbeddedPostgres
+from luthien_stream.record.lanes import final_lane, original_lane
 from tests.recorded import EDGE, MadeCall
 from tests.wait import wait_until
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from luthien_stream.activity.lanes import final_lane, provider_lane
 from luthien_stream.activity.migrate import migrate
 from luthien_stream.activity.process import serve
 from luthien_stream.activity.read import (
@@ -29,6 +28,7 @@ from luthien_stream.config.model import Config
 from luthien_stream.embedded.postgres import EmbeddedPostgres
 from luthien_stream.events.log import ChunkReceived, RequestReceived, ResponseCompleted, Slip, VerdictReached
 from luthien_stream.events.pack import decode_event, encode
+from luthien_stream.record.lanes import final_lane, provider_lane
 from tests.integration.activity_rig import (
     INBOX,
     PARTITION,

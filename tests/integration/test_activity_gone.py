@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from luthien_stream.activity.gone import QUIET_S, GoneEdges
-from luthien_stream.activity.lanes import final_lane
 from luthien_stream.activity.read import list_calls, record_of, summary_of
 from luthien_stream.activity.store import Store
 from luthien_stream.bus.memory import MemoryBus
@@ -27,6 +26,7 @@ from luthien_stream.events.log import (
     Slip,
 )
 from luthien_stream.events.pack import encode
+from luthien_stream.record.lanes import final_lane
 from tests.integration.activity_rig import INBOX, PARTITION, all_recorded, consuming, database, open_store, register
 from tests.recorded import EDGE, RECORD, STAGE, START, call_id, made_call, relayed_call
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import pytest
 
-from luthien_stream.activity.lanes import Record, StoredChunk, StoredEvent, final_lane
 from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.config.model import Match
 from luthien_stream.core.lens import Request
@@ -19,6 +18,7 @@ from luthien_stream.policy.errors import JudgeFailed
 from luthien_stream.policy.pipeline import Bound, Pipeline, name_of
 from luthien_stream.policy.stages import Stages
 from luthien_stream.policy.stream import Events
+from luthien_stream.record.lanes import Record, StoredChunk, StoredEvent, final_lane
 from tests.integration.edge_rig import FORMATS, Got, Rig, running
 from tests.wait import wait_until
 

@@ -14,6 +14,7 @@ PACKAGE = "luthien_stream"
 EVENTS, CORE = {"events"}, {"events", "core"}
 MIDDLE = {"formats", "policy", "bus", "config"}
 BELOW_MIDDLE = CORE | {"config"}
+RECORD = {"text", "record"}
 ROLES = {"edge", "upstream", "worker", "activity", "embedded"}
 MAY_IMPORT: dict[str, set[str]] = {
     "events": set(),
@@ -22,10 +23,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clients": set(),
     **dict.fromkeys(MIDDLE, BELOW_MIDDLE),
     "text": CORE | {"policy"},
+    "record": CORE | MIDDLE | {"text"},
+    "tail": CORE | MIDDLE | {"record"},
     **dict.fromkeys(ROLES, CORE | MIDDLE),
-    "edge": CORE | MIDDLE | {"upstream", "clients"},
+    "edge": CORE | MIDDLE | {"upstream", "clients", "tail"},
+    "activity": CORE | MIDDLE | RECORD,
+    "replay": CORE | MIDDLE | RECORD | {"upstream"},
     "testing": CORE | MIDDLE | ROLES,
-    "cli": CORE | MIDDLE | ROLES | {"testing", "clients"},
+    "cli": CORE | MIDDLE | ROLES | RECORD | {"tail", "replay", "testing", "clients"},
 }
 """Package to the other packages of ours that it may import. Modules at the top are for all."""
 ONE_PLACE = {
@@ -99,7 +104,7 @@ def test_a_library_is_known_in_one_place(library: str, home: str) -> None:
     assert len(users) <= 1, [name(path) for path in users]
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if package(path) in CORE | {"actions"}], ids=name)
+@pytest.mark.parametrize("path", [path for path in SOURCES if package(path) in CORE | {"actions", "record"}], ids=name)
 def test_the_rules_are_pure(path: Path) -> None:
     """The vocabulary and the rules know no clock, no chance, no socket and no event loop."""
     assert {module.split(".")[0] for module in imports(path)} & IMPURE == set()

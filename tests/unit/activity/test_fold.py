@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthien_stream.activity.fold import Delivery, entry_number, fold
-from luthien_stream.activity.lanes import Record, StoredEvent, final_lane, original_lane
-from luthien_stream.activity.read import chunks_of
 from luthien_stream.activity.rows import EventRow, Rows
 from luthien_stream.errors import PackError
 from luthien_stream.events.log import (
@@ -29,6 +27,8 @@ from luthien_stream.events.log import (
     VerdictReached,
 )
 from luthien_stream.events.pack import Pack, decode_event
+from luthien_stream.record.lanes import Record, StoredEvent, final_lane, original_lane
+from luthien_stream.record.runs import chunks_of
 from tests.recorded import EDGE, STAGE, made_call, relayed_call
 
 CALLS = [made_call(1), made_call(2, chunks=1), relayed_call(3), relayed_call(4, cut_after=2)]

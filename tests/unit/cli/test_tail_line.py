@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luthien_stream.activity.tail import Seen
 from luthien_stream.cli.plain import NoTime, parse_since, preview, printable, size, span
-from luthien_stream.cli.speech import speech
 from luthien_stream.cli.tail_line import Line, Wanted
 from luthien_stream.events.log import (
     AnyEvent,
@@ -19,6 +17,8 @@ from luthien_stream.events.log import (
     Unknown,
     VerdictReached,
 )
+from luthien_stream.record.speech import speech
+from luthien_stream.tail.reading import Seen
 
 CALL = "0192f3a4-7c1e-7abc-8000-000000000001"
 DELTA = (

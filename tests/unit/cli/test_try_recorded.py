@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from luthien_stream.activity.lanes import Record, StoredChunk, StoredEvent
 from luthien_stream.cli.try_recorded import NotWhole, case_of
 from luthien_stream.cli.try_run import Trial
 from luthien_stream.events.log import (
@@ -17,6 +16,7 @@ from luthien_stream.events.log import (
 )
 from luthien_stream.policy import Context, Hold, ToolCall, Verdict, gate
 from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.record.lanes import Record, StoredChunk, StoredEvent
 from luthien_stream.testing.rig import request_body
 from luthien_stream.upstream.render import BODIES
 from luthien_stream.upstream.script import Answer, Call

@@ -6,7 +6,7 @@ as far as it was delivered; frames that the edge made itself stand where it wrot
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -43,15 +43,26 @@ class StoredChunk(Struct, frozen=True):
     kind: Kind
     frame: bytes
     origin: int | None = None
+    entry: int = 0
 
 
 class Record(Struct):
-    """All that is stored of one call, each ordinal once, in order."""
+    """All that is stored of one call, each ordinal once, in order. What a file of recorded calls holds too."""
 
     call_id: str
     events: list[StoredEvent]
     chunks: dict[str, dict[int, StoredChunk]]
     """By source and ordinal."""
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    """The requests that the events name, by SHA-256 (hex); what was gone before it could be stored is missing."""
+    pipelines: dict[str, list[Any]] = field(default_factory=dict)
+    """The pipelines that it passed, as they were written, by the key of the stage."""
+    policies: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Name and version of the policies of each stage, in order, by the key of the stage."""
+    label: str = ""
+    """What a person said of it: `attack` or `benign`."""
+    masked: bool = False
+    """Secrets were taken out of it, and with them ordinals and digests: it is no proof of what policies did."""
 
 
 class Piece(Struct, frozen=True):

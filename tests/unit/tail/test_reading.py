@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthien_stream.activity.tail import Merge, Seen, before, read_log
 from luthien_stream.bus.ids import order
 from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.bus.port import START, Entry
 from luthien_stream.events.log import ChunkReceived
 from luthien_stream.events.pack import encode
+from luthien_stream.tail.reading import Merge, Seen, before, read_log
 from tests.wait import wait_until
 
 PAGE = 3

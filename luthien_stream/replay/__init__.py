@@ -1,0 +1,1 @@
+"""Recorded calls through policies again: verification, counterfactuals, backtests, and a provider of recordings."""

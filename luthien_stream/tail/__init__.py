@@ -1,0 +1,1 @@
+"""Live reading of the log, by position, without taking anything away."""
