@@ -9,10 +9,10 @@ CLIENTS := newest older aider llm
 ENVIRONMENTS := tests/clients/environments
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-long test-clients test-live bench bench-policies check lock-clients format lock schemas clean
+.PHONY: help install up test test-long test-clients test-live bench bench-policies bench-record check lock-clients format lock schemas clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 install: .venv/.installed ## make .venv and install the gateway into it
 
@@ -41,6 +41,9 @@ bench: .venv/.developing ## measure; the last line has the ratios
 
 bench-policies: .venv/.developing ## measure what policies cost
 	@$(BIN)/python -m tests.bench.policies
+
+bench-record: .venv/.developing ## ten minutes of load: whether the record keeps up
+	@$(BIN)/python -m tests.bench.record $(ARGS)
 
 check: .venv/.developing ## style, form and types
 	@$(BIN)/ruff check --quiet $(SOURCES)
