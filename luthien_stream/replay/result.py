@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from luthien_stream.record.changes import What
 from luthien_stream.record.speech import Speech
 
 Status = Literal["same", "differs", "nondeterministic", "missing_effect", "incomplete", "not_installed"]
@@ -25,7 +26,6 @@ EXIT: dict[Status, int] = {
 GRAVITY = ("allow", "score", "rewrite", "hold", "deny", "stop", "failed")
 """Verdicts of a call, the gravest last. `failed`: a policy failed and closed the call."""
 Verdict = Literal["allow", "score", "rewrite", "hold", "deny", "stop", "failed"]
-What = Literal["request", "text", "thinking", "tool_added", "tool_removed", "tool_changed", "end", "model", "events"]
 
 
 class Decision(Struct, frozen=True):
@@ -94,6 +94,8 @@ class Comparison(Struct):
     candidate: Side = field(default_factory=Side)
     changes: list[Change] = field(default_factory=list)
     """Of what was delivered: from the recorded side to the candidate."""
+    notes: list[str] = field(default_factory=list)
+    """What else is to be said of how this was found out."""
     at: int = -1
     """The ordinal of the final lane that is the first to differ, -1 if none does."""
     asked: list[Asked] = field(default_factory=list)

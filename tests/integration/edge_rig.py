@@ -29,6 +29,7 @@ from luthien_stream.upstream.client import NativeClient
 from luthien_stream.upstream.demo import DemoUpstream
 from luthien_stream.worker.limits import Limits
 from luthien_stream.worker.process import Worker
+from tests.recorded_bus import verified
 from tests.wait import wait_until
 
 PATHS = {
@@ -151,10 +152,12 @@ async def running(
     stages: Stages | None = None,
     workers: int = 1,
     litellm: NativeClient | None = None,
+    unproved: str = "",
     **config: Any,
 ) -> AsyncIterator[Rig]:
     """Run an edge in front of a fake provider that speaks both formats, and workers if there are policies.
 
+    What was recorded is run again at the end, and must come out the same, unless `unproved` says why it cannot.
     `config` are fields of `Config`.
     """
     bus = bus or MemoryBus()
@@ -176,11 +179,18 @@ async def running(
         port = await server.listen("127.0.0.1", 0)
         try:
             yield Rig(edge, bus, fake, f"http://127.0.0.1:{port}", client)
+            failed = False
+        except BaseException:
+            failed = True
+            raise
         finally:
             await server.stop_listening()
             # Together: each waits for a read of the log to return.
             await asyncio.gather(edge.stop(0.2), stack.aclose())
             await server.close()
+            if isinstance(bus, MemoryBus) and workers and not (failed or unproved):
+                wrong = [one for one in await verified(bus, stages.pipelines) if one.status != "same"]
+                assert not wrong, "\n".join(f"replay: {one.status}: {one.why}" for one in wrong)
 
 
 @asynccontextmanager

@@ -1,0 +1,256 @@
+"""A recorded call through other policies: what would have become of it.
+
+Exact for one turn, since the answer was given before any policy acted on it. A request that the candidate changes would
+have had another answer: then what is said of the answer holds for the recorded one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from luthien_stream.core.accept import CUT
+from luthien_stream.core.program import Folded, Want
+from luthien_stream.errors import LuthienError
+from luthien_stream.events.log import (
+    AnyEvent,
+    ChunkReceived,
+    ChunkReleased,
+    EffectRecorded,
+    ResponseStarted,
+    SampleRequested,
+    Slip,
+    Terminal,
+)
+from luthien_stream.formats import LENSES
+from luthien_stream.policy.beside import ShadowProgram
+from luthien_stream.policy.pipeline import Pipeline
+from luthien_stream.policy.program import PolicyProgram
+from luthien_stream.record.changes import changes
+from luthien_stream.record.lanes import Record
+from luthien_stream.replay.feed import NotWhole, edge_of, lane, request_of
+from luthien_stream.replay.outcome import recorded_side, side_of, summary_of
+from luthien_stream.replay.pool import Pool, Result
+from luthien_stream.replay.proof import content
+from luthien_stream.replay.result import Asked, Change, Comparison, Side
+from luthien_stream.replay.virtual import Clocked, Passed
+
+OnMiss = Literal["fail", "skip"]
+
+
+class Candidate(Struct, frozen=True):
+    """What is tried: what would be enforced, as one stage, and what would watch beside it."""
+
+    enforcing: Pipeline
+    shadow: Pipeline | None = None
+
+
+class Options(Struct, frozen=True):
+    """How it is tried. `given` are results of effects by key or kind, which come before the record's."""
+
+    on_miss: OnMiss = "fail"
+    given: Mapping[str, Any] = field(default_factory=dict)
+    twice: bool = True
+    """Run again, to catch what is not a function of the record."""
+
+
+class Folds:
+    """What the calls of a session have added so far, when several are run in order."""
+
+    def __init__(self) -> None:
+        self._deltas: dict[str, list[Any]] = {}
+
+    def value(self, want: Want) -> dict[str, Any]:
+        """The result of the effect that reads a session."""
+        return {
+            name: {"base": 0, "state": None, "deltas": list(self._deltas.get(name, []))} for name in want.args["names"]
+        }
+
+    def add(self, folded: Sequence[Folded]) -> None:
+        """Take what a call adds."""
+        for one in folded:
+            self._deltas.setdefault(one.name, []).append(one.delta)
+
+
+DEFAULTS = Options()
+
+
+def compare(
+    record: Record, candidate: Candidate, options: Options = DEFAULTS, folds: Folds | None = None
+) -> Comparison:
+    """Run the candidate over the call, and say what differs from what is on record."""
+    comparison = Comparison(record.call_id, "same")
+    try:
+        summary_of(record, comparison)
+        comparison.recorded = recorded_side(record)
+        first = _Run(record, candidate, options, folds)
+        comparison.candidate = first.side()
+    except NotWhole as error:
+        comparison.status, comparison.why = "incomplete", str(error)
+        return comparison
+    except LuthienError as error:
+        comparison.status, comparison.why = "nondeterministic", f"The candidate breaks: {error}"
+        return comparison
+    comparison.asked, comparison.notes = first.asked, first.notes
+    if first.missing:
+        comparison.status, comparison.why = "missing_effect", _missing(first.missing[0])
+    elif options.twice and not _equal(first, _Run(record, candidate, options, folds)):
+        comparison.status = "nondeterministic"
+        comparison.why = "The candidate, run twice over the same record, gave two results"
+    else:
+        _differences(comparison)
+    if folds is not None:
+        folds.add(first.folded)
+    return comparison
+
+
+class _Run:
+    """One run of the candidate over one record."""
+
+    def __init__(self, record: Record, candidate: Candidate, options: Options, folds: Folds | None) -> None:
+        self._record, self._options, self._folds = record, options, folds
+        self._pool = Pool(record)
+        self._request = request_of(record)
+        self._inputs = list(_inputs(record))
+        self.asked: list[Asked] = []
+        self.missing: list[Want] = []
+        self.notes: list[str] = []
+        self._names: list[str] = []
+        self._main = self._pass(candidate.enforcing, shadow=False)
+        self._watched = None if candidate.shadow is None else self._pass(candidate.shadow, shadow=True)
+
+    def side(self) -> Side:
+        """What became of the call."""
+        relayed = not any(isinstance(e, Terminal) for e in self._main.outputs) and "response" not in self._phases
+        outputs, times = list(self._main.outputs), list(self._main.times)
+        if relayed:
+            received = [event for event in self._inputs if isinstance(event, ChunkReceived)]
+            outputs += [ChunkReleased(call=e.call, n=e.n, frame=e.frame, kind=e.kind, of=e.n) for e in received]
+            times += [event.time for event in received]
+            outputs += [_final(event) for event in self._inputs if isinstance(event, Terminal)]
+            times += [event.time for event in self._inputs if isinstance(event, Terminal)]
+        if self._watched is not None:
+            shown = [event for event in self._watched.outputs if not isinstance(event, ChunkReleased | Terminal)]
+            outputs += shown
+            times += [0] * len(shown)
+        arrived = {event.n: event.time for event in self._inputs if isinstance(event, ChunkReceived)}
+        left = [time for event, time in zip(outputs, times, strict=True) if isinstance(event, ChunkReleased)]
+        return side_of(self._request, outputs, left, arrived)
+
+    @property
+    def folded(self) -> Sequence[Folded]:
+        """What the call adds to its session."""
+        return self._program.folds()
+
+    @property
+    def outputs(self) -> list[AnyEvent]:
+        """All that came out, the watchers' behind the rest."""
+        return [*self._main.outputs, *(self._watched.outputs if self._watched else [])]
+
+    def _pass(self, pipeline: Pipeline, *, shadow: bool) -> Passed:
+        self._names = [bound.name for bound in pipeline.policies]
+        program = ShadowProgram(pipeline, LENSES) if shadow else PolicyProgram(pipeline, LENSES)
+        if not shadow:
+            self._program, self._phases = program, pipeline.phases
+        clocked = Clocked(program, self._answer)
+        clocked.run([replace(event) for event in self._inputs])
+        cut = _cut_of(self._record)
+        if cut is not None and not clocked.passed.missing:
+            clocked.end(str(cut.value["reason"]), str(cut.value["message"]), cut.time)
+        self.missing += clocked.passed.missing
+        return clocked.passed
+
+    def _answer(self, want: Want, requested: SampleRequested | None) -> Result | None:
+        if want.kind == "session" and self._folds is not None:
+            return Result(0, self._folds.value(want))
+        given = self._given(want)
+        if given is not None:
+            return given
+        index = want.key.split("/")[0]
+        policy = self._names[int(index)] if index.isdigit() and int(index) < len(self._names) else ""
+        found = self._pool.answer(requested) if requested is not None else self._pool.take(want, policy)
+        if requested is not None and found is not None:
+            self.asked.append(Asked(requested.policy, requested.model, requested.why, "log"))
+        if found is None and self._options.on_miss == "skip":
+            self.notes.append(f"{want.key} ({want.kind}) is not on record: it failed as `unavailable`")
+            return Result(0, {"error": "unavailable", "message": "It is not on record"})
+        return found
+
+    def _given(self, want: Want) -> Result | None:
+        given = self._options.given
+        for name in (want.key, want.kind):
+            if name in given:
+                return Result(0, given[name])
+        return None
+
+
+def _inputs(record: Record) -> list[AnyEvent]:
+    """The original lane, without a way of its own, as far as the call got."""
+    found = lane(record, edge_of(record))
+    opened = replace(request_of(record), slip=Slip())
+    cut = _cut_of(record)
+    most = len(found) if cut is None else cut.value.get("inputs", len(found))
+    kept = [one.event for one in found[1:most] if isinstance(one.event, ResponseStarted | ChunkReceived | Terminal)]
+    return [opened, *kept]
+
+
+def _cut_of(record: Record) -> EffectRecorded | None:
+    """That the call was ended early where it was decided on first."""
+    slip = request_of(record).slip
+    first = f"stage:{slip.hops[0].stage}" if slip.hops else ""
+    effects = (s.event for s in record.events if isinstance(s.event, EffectRecorded) and s.src == first)
+    return next((effect for effect in effects if effect.key == CUT), None)
+
+
+def _final(event: AnyEvent) -> AnyEvent:
+    return replace(event, lane="final")
+
+
+def _missing(want: Want) -> str:
+    return (
+        f"The candidate asks for {want.kind!r} ({want.key}), which is not on record: give it with --effects fake:FILE, "
+        "or go on with --on-miss skip"
+    )
+
+
+def _equal(one: _Run, other: _Run) -> bool:
+    return [_bare(event) for event in one.outputs] == [_bare(event) for event in other.outputs]
+
+
+def _bare(event: AnyEvent) -> Any:
+    return (event.frame, event.of) if isinstance(event, ChunkReleased) else content(event)
+
+
+def _differences(comparison: Comparison) -> None:
+    recorded, candidate = comparison.recorded, comparison.candidate
+    by = _by(recorded, candidate)
+    found: list[Change] = []
+    if recorded.request != candidate.request:
+        before, after = ((side.request or b"").decode(errors="replace") for side in (recorded, candidate))
+        found.append(Change("request", before, after, by))
+    if recorded.frames != candidate.frames:
+        found += [Change(*one, by=by) for one in changes(recorded.said, candidate.said)]
+    if recorded.end != candidate.end:
+        found.append(Change("end", recorded.end, candidate.end, by))
+    if not found and recorded.frames != candidate.frames:
+        found.append(Change("events", f"{len(recorded.frames)} frames", f"{len(candidate.frames)} frames", by))
+    comparison.changes = found
+    if any(change.what != "events" for change in found):
+        comparison.status = "differs"
+        comparison.why = f"{', '.join(dict.fromkeys(change.what for change in found))} differ"
+        pairs = enumerate(zip(recorded.frames, candidate.frames, strict=False))
+        shorter = min(len(recorded.frames), len(candidate.frames))
+        comparison.at = next((n for n, (a, b) in pairs if a != b), shorter)
+
+
+def _by(recorded: Side, candidate: Side) -> str:
+    """The policies that decided on one side only."""
+    return ", ".join(sorted({policy for policy, _, _ in _acts(recorded) ^ _acts(candidate)}))
+
+
+def _acts(side: Side) -> set[tuple[str, str, str]]:
+    acts = [one for one in side.decisions if not one.shadow and one.kind not in ("allow", "score")]
+    return {(one.policy, one.kind, one.about) for one in acts}
