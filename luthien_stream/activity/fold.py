@@ -17,7 +17,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from luthien_stream.activity.rows import CallRow, EventRow, Rows, RunRow
+from luthien_stream.activity.rows import CallRow, EventRow, PipelineRow, Rows, RunRow
 from luthien_stream.bus.ids import order
 from luthien_stream.errors import PackError
 from luthien_stream.events import pack as packs
@@ -28,6 +28,8 @@ from luthien_stream.events.log import (
     ChunkSeen,
     RequestReceived,
     RequestReleased,
+    SampleRequested,
+    StageChanged,
     Unknown,
 )
 from luthien_stream.events.pack import Pack
@@ -36,6 +38,7 @@ SEQUENCE_BITS = 20
 """Bits of an entry number that count entries within one millisecond."""
 
 Chunk = ChunkReceived | ChunkReleased
+_Asks = RequestReceived | RequestReleased | SampleRequested
 _Placed = tuple[int, int, Any]
 """(ordinal, entry number, chunk)"""
 
@@ -117,8 +120,10 @@ def _fold_others(others: list[tuple[int, str, AnyEvent]]) -> Rows:
     events: dict[tuple[str, str, int, str], EventRow] = {}
     for entry, src, arrived in others:
         event = arrived
-        if isinstance(event, RequestReceived | RequestReleased):
+        if isinstance(event, RequestReceived | RequestReleased | SampleRequested):
             event = _without_body(event, rows)
+        elif isinstance(event, StageChanged) and event.written:
+            rows.pipelines.append(_pipeline_row(event))
         try:
             row = _event_row(event, src, entry)
         except (TypeError, ValueError) as error:  # an unknown type may have anything for its ordinal or time
@@ -140,7 +145,12 @@ def _fold_others(others: list[tuple[int, str, AnyEvent]]) -> Rows:
     return rows
 
 
-def _without_body(event: RequestReceived | RequestReleased, rows: Rows) -> RequestReceived | RequestReleased:
+def _pipeline_row(event: StageChanged) -> PipelineRow:
+    written, policies = (msgspec.json.encode(one).decode() for one in (event.written, event.policies))
+    return PipelineRow(_text(event.stage), _jsonb(written), _jsonb(policies), event.time)
+
+
+def _without_body(event: _Asks, rows: Rows) -> _Asks:
     if event.body:
         ref = sha256(event.body).hexdigest()
         rows.bodies[ref] = event.body
@@ -167,6 +177,8 @@ def _call_row(event: RequestReceived, entry: int) -> CallRow:
         body_ref=_text(event.body_ref),
         body_size=event.body_size,
         entry=entry,
+        user_name=_text(event.user),
+        parent=_text(event.cause),
     )
 
 
@@ -198,9 +210,14 @@ def _payload(event: AnyEvent, type_name: str) -> str:
         text = msgspec.json.encode(fields)
     except (TypeError, ValueError, msgspec.MsgspecError):
         return msgspec.json.encode({"type": type_name}).decode()  # what JSON cannot say is in `raw` only
-    if b"\\u0000" in text:  # PostgreSQL's jsonb has no NUL
-        text = msgspec.json.encode(_without_nul(msgspec.json.decode(text)))
-    return text.decode()
+    return _jsonb(text.decode())
+
+
+def _jsonb(text: str) -> str:
+    """JSON as PostgreSQL takes it: it has no NUL."""
+    if "\\u0000" not in text:
+        return text
+    return msgspec.json.encode(_without_nul(msgspec.json.decode(text))).decode()
 
 
 def _without_nul(value: Any) -> Any:

@@ -13,7 +13,7 @@ from luthien_stream.activity.store import Store
 from luthien_stream.errors import LuthienError
 from luthien_stream.events.log import PolicyRan
 from luthien_stream.events.pack import decode_event
-from luthien_stream.record.lanes import Record, StoredEvent
+from luthien_stream.record.lanes import Record, StoredEvent, stages_of
 from luthien_stream.record.runs import chunks_of
 
 
@@ -90,18 +90,24 @@ async def summary_of(store: Store, call_id: str) -> Summary:
 
 
 async def record_of(store: Store, call_id: str) -> Record:
-    """Return all that is stored of one call; empty if nothing is."""
+    """Return all that is stored of one call, requests and pipelines too; empty if nothing is."""
     events = [
         StoredEvent(row["src"], row["n"], row["entry"], decode_event(row["raw"]))
         for row in await store.fetch("events_of", call_id)
     ]
-    return Record(call_id, events, chunks_of(await store.fetch("runs_of", call_id)))
+    record = Record(call_id, events, chunks_of(await store.fetch("runs_of", call_id)))
+    refs = {ref for stored in events if (ref := getattr(stored.event, "body_ref", ""))}
+    record.bodies = await store.bodies(refs)
+    for row in await store.fetch("pipelines", stages_of(record)):
+        record.pipelines[row["stage"]] = msgspec.json.decode(row["written"])
+        record.policies[row["stage"]] = [(name, version) for name, version in msgspec.json.decode(row["policies"])]
+    record.label = next((row["label"] for row in await store.fetch("label_of", call_id)), "")
+    return record
 
 
 async def body_of(store: Store, ref: str) -> bytes | None:
     """Return a request's body, None if it was gone from the log before it could be stored."""
-    rows = await store.fetch("body", ref)
-    return bytes(rows[0]["body"]) if rows else None
+    return (await store.bodies([ref])).get(ref)
 
 
 def _summary(row: Mapping[str, Any]) -> Summary:

@@ -23,6 +23,8 @@ class CallRow(Struct, frozen=True):
     body_ref: str
     body_size: int
     entry: int
+    user_name: str = ""
+    parent: str = ""
 
 
 class EventRow(Struct, frozen=True):
@@ -53,12 +55,22 @@ class RunRow(Struct, frozen=True):
     frames: bytes
 
 
+class PipelineRow(Struct, frozen=True):
+    """A stage that has been in force. `written` and `policies` are JSON."""
+
+    stage: str
+    written: str
+    policies: str
+    time: int
+
+
 class Rows(Struct):
     """All rows of one batch, each key once, sorted by key so that two writers never wait for each other in a ring."""
 
     calls: list[CallRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     runs: list[RunRow] = field(default_factory=list)
+    pipelines: list[PipelineRow] = field(default_factory=list)
     bodies: dict[str, bytes] = field(default_factory=dict)
     """By SHA-256."""
     refs: set[str] = field(default_factory=set)

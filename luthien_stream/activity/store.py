@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Protocol, cast
+from datetime import date
+from typing import Any, cast
 
 import asyncpg
 import msgspec
 
+from luthien_stream.activity.bodies import read_bodies, write_bodies
+from luthien_stream.activity.connection import Connection
 from luthien_stream.activity.copy import copy_of_runs
-from luthien_stream.activity.rows import CallRow, EventRow, Rows, RunRow
+from luthien_stream.activity.days import DAY, days_of
+from luthien_stream.activity.rows import CallRow, EventRow, PipelineRow, Rows, RunRow
 from luthien_stream.activity.sql import QUERIES
 from luthien_stream.errors import LuthienError
 
@@ -43,13 +47,6 @@ class StoreRefused(StoreError):
     """PostgreSQL cannot store these rows: a value is out of its column's range."""
 
 
-class Connection(Protocol):
-    """What of a connection is used outside this file."""
-
-    async def execute(self, query: str, *args: Any) -> str: ...
-    async def fetch(self, query: str, *args: Any) -> Sequence[Mapping[str, Any]]: ...
-
-
 class Store:
     """One database over one connection: opened when it is first used, and again after an outage."""
 
@@ -58,6 +55,8 @@ class Store:
         self._timeout_s = timeout_s
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lock = asyncio.Lock()
+        self._days: set[date] = set()
+        """Whose partitions are known to be there."""
 
     async def close(self) -> None:
         """Give up the connection; the next use opens another."""
@@ -78,12 +77,20 @@ class Store:
 
     async def write(self, rows: Rows) -> None:
         """Write one batch, whole or not at all. Raises `StoreUnavailable`, `StoreRefused`."""
+        await self._make_days(days_of(rows))
         async with self._begin() as connection:
             await _copy_runs(connection, rows.runs)
             await _insert(connection, "insert_calls", rows.calls, CallRow)
             await _insert(connection, "insert_events", rows.events, EventRow)
-            if rows.bodies:
-                await connection.execute(QUERIES["insert_bodies"], list(rows.bodies), list(rows.bodies.values()))
+            await _insert(connection, "insert_pipelines", rows.pipelines, PipelineRow)
+            await write_bodies(connection, rows.bodies)
+
+    async def bodies(self, refs: Collection[str]) -> dict[str, bytes]:
+        """Return those of these request bodies that are stored, by their SHA-256 (hex)."""
+        if not refs:
+            return {}
+        async with self.transaction() as connection:
+            return await read_bodies(connection, refs)
 
     async def write_body(self, ref: str, body: bytes) -> None:
         """Write one request body under its SHA-256, once."""
@@ -93,6 +100,18 @@ class Store:
         """Return those of `refs` that are not stored yet, sorted."""
         known = {row["ref"] for row in await self.fetch("known_bodies", list(refs))}
         return sorted(set(refs) - known)
+
+    async def _make_days(self, wanted: Collection[date]) -> None:
+        """Make partitions in a transaction of their own, those of tomorrow too: they lock whole tables."""
+        new = set(wanted) - self._days
+        if not new:
+            return
+        async with self.transaction() as connection:
+            await connection.execute(QUERIES["lock_days"])
+            known = {row["day"] for row in await connection.fetch(QUERIES["days"])}
+            for day in sorted((new | {max(new) + DAY}) - known):
+                await connection.execute(QUERIES["make_day"], day)
+        self._days |= new
 
     @asynccontextmanager
     async def _begin(self) -> AsyncIterator[Any]:

@@ -141,6 +141,7 @@ class Samples:
         received = log.RequestReceived(
             call=id,
             cause=event.call,
+            effect=event.key,
             edge=self._edge,
             slip=Slip(),
             format=asked.format,

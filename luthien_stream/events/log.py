@@ -52,6 +52,8 @@ class RequestReceived(LogEvent, tag="request.received"):
     client: str = ""
     deadline: int = 0
     """When the call is ended whatever happens."""
+    effect: str = ""
+    """The key of the effect that this call answers, in the call that `cause` names."""
 
 
 class RequestReleased(LogEvent, tag="request.released"):

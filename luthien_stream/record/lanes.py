@@ -119,6 +119,14 @@ def final_lane(record: Record) -> LaneView:
     return _released_lane(record, src) if src.startswith("stage:") else _relayed_lane(record)
 
 
+def stages_of(record: Record) -> list[str]:
+    """The keys of all stages that the call passed, and of those that watched it."""
+    slips = [s.event.slip for s in record.events if isinstance(s.event, RequestReceived)]
+    named = {hop.stage for slip in slips for hop in slip.hops}
+    wrote = {s.src.removeprefix("stage:") for s in record.events if s.src.startswith("stage:")}
+    return sorted(named | wrote)
+
+
 def said_once(record: Record) -> list[StoredEvent]:
     """All events but those of stages whose word a later stage passed on."""
     speaker = _source(record, "final")

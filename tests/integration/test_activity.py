@@ -21,6 +21,7 @@ from luthien_stream.activity.read import (
     record_of,
     summary_of,
 )
+from luthien_stream.activity.sql import migrations
 from luthien_stream.activity.store import Store, StoreRefused, StoreUnavailable
 from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.config.instance import Instance
@@ -265,7 +266,7 @@ async def test_concurrent_first_migrations_make_one_schema(server: EmbeddedPostg
         await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     others = [Store(server.dsn) for _ in range(4)]
     applied = await asyncio.gather(*(migrate(other) for other in others))
-    assert sorted(applied) == [[], [], [], ["record", "provider_frames", "stages"]]
+    assert sorted(applied) == [[], [], [], [migration.name for migration in migrations()]]
     for other in [store, *others]:
         await other.close()
 

@@ -14,10 +14,63 @@ SELECT number FROM migrations;
 -- name: record_migration
 INSERT INTO migrations (number, name) VALUES ($1, $2);
 
--- name: insert_bodies
-INSERT INTO bodies (ref, body)
-SELECT * FROM unnest($1::text[], $2::bytea[])
+-- name: guard_pieces
+-- Writers of bodies side by side, none of them beside a sweep.
+SELECT pg_advisory_xact_lock_shared(7206513418804922);
+
+-- name: sweep_alone
+SELECT pg_advisory_xact_lock(7206513418804922);
+
+-- name: lock_days
+SELECT pg_advisory_xact_lock(7206513418804923);
+
+-- name: days
+SELECT day FROM days ORDER BY day;
+
+-- name: make_day
+SELECT make_day($1);
+
+-- name: insert_body
+INSERT INTO bodies (ref, size, parts, pieces, chains) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
+
+-- name: known_links
+SELECT ref FROM chains WHERE ref = ANY ($1::bytea[]);
+
+-- name: insert_links
+INSERT INTO chains (ref, parent, piece)
+SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[])
 ON CONFLICT DO NOTHING;
+
+-- name: insert_pieces
+INSERT INTO pieces (ref, data)
+SELECT * FROM unnest($1::bytea[], $2::bytea[])
+ON CONFLICT DO NOTHING;
+
+-- name: insert_pipelines
+INSERT INTO pipelines AS old (stage, written, policies, time)
+SELECT DISTINCT ON (stage) * FROM unnest($1::text[], $2::jsonb[], $3::jsonb[], $4::bigint[]) AS new (stage, w, p, t)
+ORDER BY stage, t
+ON CONFLICT DO NOTHING;
+
+-- name: pipelines
+SELECT stage, written, policies FROM pipelines WHERE stage = ANY ($1::text[]);
+
+-- name: label_of
+SELECT label FROM labels WHERE call_id = $1;
+
+-- name: body_parts
+SELECT ref, parts FROM bodies WHERE ref = ANY ($1::text[]);
+
+-- name: pieces
+SELECT ref, data FROM pieces WHERE ref = ANY ($1::bytea[]);
+
+-- name: links
+WITH RECURSIVE link AS (
+    SELECT ref, parent, piece FROM chains WHERE ref = ANY ($1::bytea[])
+    UNION
+    SELECT chains.ref, chains.parent, chains.piece FROM chains JOIN link ON chains.ref = link.parent
+)
+SELECT ref, parent, piece FROM link;
 
 -- name: known_bodies
 SELECT ref FROM bodies WHERE ref = ANY ($1::text[]);
@@ -25,17 +78,18 @@ SELECT ref FROM bodies WHERE ref = ANY ($1::text[]);
 -- name: insert_calls
 INSERT INTO calls AS old (
     call_id, time, edge, format, path, model, streamed, session, key, client, version, final_by, body_ref, body_size,
-    entry
+    entry, user_name, parent
 )
 SELECT * FROM unnest(
     $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[]
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::text[], $17::text[]
 )
 ON CONFLICT (call_id) DO UPDATE SET
     time = excluded.time, edge = excluded.edge, format = excluded.format, path = excluded.path,
     model = excluded.model, streamed = excluded.streamed, session = excluded.session, key = excluded.key,
     client = excluded.client, version = excluded.version, final_by = excluded.final_by,
-    body_ref = excluded.body_ref, body_size = excluded.body_size, entry = excluded.entry
+    body_ref = excluded.body_ref, body_size = excluded.body_size, entry = excluded.entry,
+    user_name = excluded.user_name, parent = excluded.parent
 WHERE excluded.entry < old.entry;
 
 -- name: insert_events
@@ -86,6 +140,3 @@ AND (
     )
 )
 ORDER BY calls.call_id;
-
--- name: body
-SELECT body FROM bodies WHERE ref = $1;
