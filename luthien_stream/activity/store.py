@@ -75,6 +75,11 @@ class Store:
         async with self.transaction() as connection:
             return await connection.fetch(QUERIES[query], *args)
 
+    async def select(self, query: str, *args: Any) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of a statement made here: its values are in `args`, its conditions of `where`."""
+        async with self.transaction() as connection:
+            return await connection.fetch(query, *args)
+
     async def write(self, rows: Rows) -> None:
         """Write one batch, whole or not at all. Raises `StoreUnavailable`, `StoreRefused`."""
         await self._make_days(days_of(rows))

@@ -30,6 +30,13 @@ GROUPS: dict[str, dict[str, str]] = {
         "stop": "end calls now: one, a session's, or all",
         "dead-letter": "look at events that could not be processed",
     },
+    "work with the record": {
+        "replay": "run recorded calls through policies again, the same ones or others",
+        "diff": "what the model said beside what was delivered, word by word",
+        "export": "write recorded calls to a file",
+        "import": "read calls of a file into the record",
+        "label": "say of calls whether they were an attack",
+    },
     "write policies": {
         "policies": "list, show and begin policies, and try them on cases",
     },
@@ -98,7 +105,8 @@ def _spare_rich() -> None:
 
 
 def _module(command: str) -> ModuleType:
-    return importlib.import_module(f"luthien_stream.cli.{command.replace('-', '_')}")
+    name = {"import": "import_calls"}.get(command, command.replace("-", "_"))  # a word of Python names no module
+    return importlib.import_module(f"luthien_stream.cli.{name}")
 
 
 def _parser() -> argparse.ArgumentParser:

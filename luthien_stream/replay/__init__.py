@@ -1,1 +1,20 @@
-"""Recorded calls through policies again: verification, counterfactuals, backtests, and a provider of recordings."""
+"""Recorded calls through policies again: verification, counterfactuals, backtests, and a provider of recordings.
+
+`from luthien_stream import replay` gives this package, which is the function `library.replay` too.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Package(ModuleType):
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        from luthien_stream.replay.library import replay
+
+        return replay(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Package

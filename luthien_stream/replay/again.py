@@ -6,7 +6,7 @@ have had another answer: then what is said of the answer holds for the recorded 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -38,7 +38,9 @@ from luthien_stream.replay.proof import content
 from luthien_stream.replay.result import Asked, Change, Comparison, Side
 from luthien_stream.replay.virtual import Clocked, Passed
 
-OnMiss = Literal["fail", "skip"]
+OnMiss = Literal["fail", "skip", "live"]
+Ask = Callable[[SampleRequested], Result | None]
+"""Asks a model now; None where it cannot be asked."""
 
 
 class Candidate(Struct, frozen=True):
@@ -53,6 +55,12 @@ class Options(Struct, frozen=True):
 
     on_miss: OnMiss = "fail"
     given: Mapping[str, Any] = field(default_factory=dict)
+    ask: Ask | None = None
+    """How models are asked now, where they may be."""
+    first: Literal["log", "live"] = "log"
+    """Where an answer is looked for first."""
+    now: int = 0
+    """When the call is said to begin, microseconds since 1970; 0: when it did."""
     twice: bool = True
     """Run again, to catch what is not a function of the record."""
 
@@ -114,7 +122,7 @@ class _Run:
         self._record, self._options, self._folds = record, options, folds
         self._pool = Pool(record)
         self._request = request_of(record)
-        self._inputs = list(_inputs(record))
+        self._inputs = _moved(_inputs(record), options.now)
         self.asked: list[Asked] = []
         self.missing: list[Want] = []
         self.notes: list[str] = []
@@ -171,12 +179,20 @@ class _Run:
             return given
         index = want.key.split("/")[0]
         policy = self._names[int(index)] if index.isdigit() and int(index) < len(self._names) else ""
-        found = self._pool.answer(requested) if requested is not None else self._pool.take(want, policy)
-        if requested is not None and found is not None:
-            self.asked.append(Asked(requested.policy, requested.model, requested.why, "log"))
+        found = self._sampled(requested) if requested is not None else self._pool.take(want, policy)
         if found is None and self._options.on_miss == "skip":
             self.notes.append(f"{want.key} ({want.kind}) is not on record: it failed as `unavailable`")
             return Result(0, {"error": "unavailable", "message": "It is not on record"})
+        return found
+
+    def _sampled(self, requested: SampleRequested) -> Result | None:
+        options = self._options
+        live = options.first == "live"
+        found = None if live else self._pool.answer(requested)
+        if found is None and options.ask is not None and (live or options.on_miss == "live"):
+            found, live = options.ask(requested), True
+        if found is not None:
+            self.asked.append(_asked(requested, found, "live" if live else "log"))
         return found
 
     def _given(self, want: Want) -> Result | None:
@@ -195,6 +211,23 @@ def _inputs(record: Record) -> list[AnyEvent]:
     most = len(found) if cut is None else cut.value.get("inputs", len(found))
     kept = [one.event for one in found[1:most] if isinstance(one.event, ResponseStarted | ChunkReceived | Terminal)]
     return [opened, *kept]
+
+
+def _moved(inputs: list[AnyEvent], now: int) -> list[AnyEvent]:
+    """The inputs as if the call had begun at `now`."""
+    if not now:
+        return inputs
+    by = now - inputs[0].time
+    return [replace(event, time=event.time + by) for event in inputs]
+
+
+def _asked(requested: SampleRequested, result: Result, source: Literal["log", "live"]) -> Asked:
+    frames = [event.frame for event in result.inputs if isinstance(event, ChunkReceived)]
+    lens = LENSES.get(requested.format)
+    usage = (lens.usage_of(frames) if lens is not None and frames else None) or {}
+    sent = usage.get("prompt_tokens", usage.get("input_tokens", 0)) or 0
+    got = usage.get("completion_tokens", usage.get("output_tokens", 0)) or 0
+    return Asked(requested.policy, requested.model, requested.why, source, sent, got)
 
 
 def _cut_of(record: Record) -> EffectRecorded | None:

@@ -9,13 +9,15 @@ from msgspec import Struct, field
 from luthien_stream.record.changes import What
 from luthien_stream.record.speech import Speech
 
-Status = Literal["same", "differs", "nondeterministic", "missing_effect", "incomplete", "not_installed"]
+Status = Literal["same", "differs", "nondeterministic", "missing_effect", "incomplete", "not_installed", "not_compared"]
 """`same`: nothing differs. `nondeterministic`: the same policies over the same log gave something else.
 `missing_effect`: a policy asked for what is not on record. `incomplete`: the record lacks something, or was changed.
-`not_installed`: the code or the pipeline of the recorded version is not here.
+`not_installed`: the code or the pipeline of the recorded version is not here. `not_compared`: its session has gone
+another way before.
 """
 EXIT: dict[Status, int] = {
     "same": 0,
+    "not_compared": 0,
     "differs": 1,
     "not_installed": 2,
     "nondeterministic": 3,

@@ -140,3 +140,14 @@ AND (
     )
 )
 ORDER BY calls.call_id;
+
+-- name: put_labels
+INSERT INTO labels (call_id, label, by, note, time)
+SELECT id, $2, $3, $4, $5 FROM unnest($1::text[]) AS id
+ON CONFLICT (call_id) DO UPDATE SET label = excluded.label, by = excluded.by, note = excluded.note, time = excluded.time;
+
+-- name: drop_labels
+DELETE FROM labels WHERE call_id = ANY ($1::text[]) RETURNING call_id;
+
+-- name: labels
+SELECT call_id, label, by, note, time FROM labels ORDER BY time DESC, call_id;

@@ -1,0 +1,76 @@
+"""Recorded calls from elsewhere into the store, the same way as from the log: the same file twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from luthien_stream.activity.fold import SEQUENCE_BITS, Delivery, fold
+from luthien_stream.activity.rows import PipelineRow, Rows
+from luthien_stream.activity.store import Store
+from luthien_stream.events.log import AnyEvent, ChunkReceived, ChunkReleased, RequestReceived
+from luthien_stream.events.pack import Pack
+from luthien_stream.record.lanes import Record, StoredChunk
+
+
+async def write_record(store: Store, record: Record) -> bool:
+    """Write one call, unless it is there; then return False: a copy without secrets must not mix with its original.
+
+    Raises `StoreUnavailable`, `StoreRefused`.
+    """
+    if await store.fetch("calls_like", record.call_id):
+        return False
+    await store.write(rows_of(record))
+    return True
+
+
+def rows_of(record: Record) -> Rows:
+    """The rows that the fold makes of a call. Its bodies are named by the events, as in the log."""
+    entries: dict[int, dict[str, list[AnyEvent]]] = {}
+    for stored in record.events:
+        entries.setdefault(stored.entry, {}).setdefault(stored.src, []).append(stored.event)
+    for src, chunks in record.chunks.items():
+        for chunk in chunks.values():
+            entries.setdefault(chunk.entry, {}).setdefault(src, []).append(_event(record.call_id, chunk))
+    rows = fold(_deliveries(entries))
+    rows.refs.clear()
+    rows.bodies = {**record.bodies}
+    for key, written in record.pipelines.items():
+        rows.pipelines.append(_pipeline(key, written, record.policies.get(key, [])))
+    return rows
+
+
+def labelled(record: Record, label: str) -> tuple[str, str]:
+    """(call id, label): the given one, or the record's own."""
+    return record.call_id, label or record.label
+
+
+def with_session(record: Record, prefix: str) -> Record:
+    """The call with its session under a prefix, so that two imports stay apart."""
+    events = [
+        replace(s, event=replace(s.event, session=prefix + s.event.session))
+        if isinstance(s.event, RequestReceived) and s.event.session
+        else s
+        for s in record.events
+    ]
+    return replace(record, events=events)
+
+
+def _deliveries(entries: dict[int, dict[str, list[AnyEvent]]]) -> Iterator[Delivery]:
+    for entry, sources in sorted(entries.items()):
+        id = f"{entry >> SEQUENCE_BITS}-{entry & (1 << SEQUENCE_BITS) - 1}"
+        for src, events in sources.items():
+            yield Delivery("import", id, Pack(src, sorted(events, key=lambda event: event.n)))
+
+
+def _event(call: str, chunk: StoredChunk) -> AnyEvent:
+    if chunk.origin is None:
+        return ChunkReceived(call=call, n=chunk.n, time=chunk.time, frame=chunk.frame, kind=chunk.kind)
+    return ChunkReleased(call=call, n=chunk.n, time=chunk.time, frame=chunk.frame, kind=chunk.kind, of=chunk.origin)
+
+
+def _pipeline(key: str, written: Any, policies: Sequence[tuple[str, str]]) -> PipelineRow:
+    return PipelineRow(key, msgspec.json.encode(written).decode(), msgspec.json.encode(policies).decode(), 0)
