@@ -11,8 +11,7 @@ import os
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -20,6 +19,7 @@ import structlog
 from luthien_stream.activity.fold import Delivery, fold
 from luthien_stream.activity.quarantine import letter_of_entry, write_or_set_aside
 from luthien_stream.activity.store import Store, StoreUnavailable
+from luthien_stream.activity.waiting import wait_for_stop
 from luthien_stream.bus.port import Bus, Entry, Reader
 from luthien_stream.errors import BodyMissing, BusError, PackError
 from luthien_stream.events.pack import COPIES, decode, is_from
@@ -44,13 +44,6 @@ BACKOFF_S = (0.1, 5.0)
 T = TypeVar("T")
 
 
-async def wait_for_stop(stop: asyncio.Event, seconds: float) -> None:
-    """Wait, but not past the stop."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-
-
 class Stopped(Exception):
     """The consumer was told to stop while it waited for a server."""
 
@@ -58,7 +51,11 @@ class Stopped(Exception):
 class Consumer:
     """One member of the activity group. `run` returns after `stop` is set and the batch in hand is stored."""
 
-    def __init__(self, bus: Bus, store: Store, stop: asyncio.Event) -> None:
+    def __init__(
+        self, bus: Bus, store: Store, stop: asyncio.Event, told: Callable[[Iterable[str]], None] = lambda calls: None
+    ) -> None:
+        """`told` gets the ids of calls whose rows have been stored."""
+        self.told = told
         self.name = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(3)}"
         self.stored = 0
         """Events stored or set aside so far."""
@@ -155,6 +152,7 @@ class Consumer:
             for ref in await self._store.missing_bodies(rows.refs):
                 await self._fetch_body(ref)
         await self._store.write(rows)
+        self.told({row.call_id for table in (rows.events, rows.runs) for row in table})
 
     async def _fetch_body(self, ref: str) -> None:
         """Copy a body from the log to the record, one at a time: they are large."""

@@ -44,6 +44,7 @@ def _row(run: RunRow) -> bytes:
         _array(run.ends, _INT4),
         None if run.origins is None else _array(run.origins, _INT8),
         run.frames,
+        run.digest,
     )
     parts = [pack(">h", len(columns))]
     for column in columns:

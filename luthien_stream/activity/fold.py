@@ -33,6 +33,7 @@ from luthien_stream.events.log import (
     Unknown,
 )
 from luthien_stream.events.pack import Pack
+from luthien_stream.record.links import digest_of
 
 SEQUENCE_BITS = 20
 """Bits of an entry number that count entries within one millisecond."""
@@ -101,17 +102,18 @@ def _run(call: str, src: str, part: list[_Placed], *, released: bool) -> RunRow:
         frames = [b"" if chunk.of >= 0 else chunk.frame for _, _, chunk in part]
     else:
         frames = [chunk.frame for _, _, chunk in part]
-    return RunRow(
+    columns = (
         call,
         src,
         part[0][0],
-        times=[chunk.time for _, _, chunk in part],
-        entries=[entry for _, entry, _ in part],
-        kinds="".join([chunk.kind[0] for _, _, chunk in part]),
-        ends=list(accumulate(map(len, frames))),
-        origins=[chunk.of for _, _, chunk in part] if released else None,
-        frames=b"".join(frames),
+        [chunk.time for _, _, chunk in part],
+        [entry for _, entry, _ in part],
+        "".join([chunk.kind[0] for _, _, chunk in part]),
+        list(accumulate(map(len, frames))),
+        [chunk.of for _, _, chunk in part] if released else None,
+        b"".join(frames),
     )
+    return RunRow(*columns, digest=digest_of(*columns))
 
 
 def _fold_others(others: list[tuple[int, str, AnyEvent]]) -> Rows:
@@ -137,7 +139,7 @@ def _fold_others(others: list[tuple[int, str, AnyEvent]]) -> Rows:
             and not src.startswith("stage:")
             and (event.call not in calls or entry < calls[event.call].entry)
         ):
-            calls[event.call] = _call_row(event, entry)
+            calls[event.call] = call_row(event, entry)
     rows.calls = [calls[call] for call in sorted(calls)]
     rows.events = [events[key] for key in sorted(events)]
     rows.bodies = dict(sorted(rows.bodies.items()))
@@ -160,7 +162,8 @@ def _without_body(event: _Asks, rows: Rows) -> _Asks:
     return event
 
 
-def _call_row(event: RequestReceived, entry: int) -> CallRow:
+def call_row(event: RequestReceived, entry: int) -> CallRow:
+    """The row of a call, from what its edge published."""
     return CallRow(
         event.call,
         event.time,
@@ -184,17 +187,10 @@ def _call_row(event: RequestReceived, entry: int) -> CallRow:
 
 def _event_row(event: AnyEvent, src: str, entry: int) -> EventRow:
     raw, type_name = packs.encode_event(event), packs.type_of(event)
-    return EventRow(
-        event.call,
-        src,
-        event.n if event.n >= 0 else -1,
-        key="" if event.n >= 0 else _key(event, type_name, entry, raw),
-        type=_text(type_name),
-        time=event.time,
-        entry=entry,
-        payload=_payload(event, type_name),
-        raw=raw,
-    )
+    n = event.n if event.n >= 0 else -1
+    key = "" if n >= 0 else _key(event, type_name, entry, raw)
+    head = (event.call, src, n, key, _text(type_name), event.time, entry)
+    return EventRow(*head, payload_of(event), raw, digest_of(*head, raw))
 
 
 def _key(event: AnyEvent, type_name: str, entry: int, raw: bytes) -> str:
@@ -204,7 +200,9 @@ def _key(event: AnyEvent, type_name: str, entry: int, raw: bytes) -> str:
     return f"{type_name}:{stage}:{own}" if own else f"{type_name}:{entry}:{crc32(raw):08x}"
 
 
-def _payload(event: AnyEvent, type_name: str) -> str:
+def payload_of(event: AnyEvent) -> str:
+    """An event as JSON for queries."""
+    type_name = packs.type_of(event)
     try:
         fields = event.fields if isinstance(event, Unknown) else event
         text = msgspec.json.encode(fields)

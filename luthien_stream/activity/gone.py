@@ -13,9 +13,9 @@ from collections.abc import Callable
 import structlog
 from msgspec import Struct
 
-from luthien_stream.activity.consumer import wait_for_stop
 from luthien_stream.activity.fold import SEQUENCE_BITS, Delivery, fold
 from luthien_stream.activity.store import Store, StoreError
+from luthien_stream.activity.waiting import wait_for_stop
 from luthien_stream.bus import keys
 from luthien_stream.bus.ids import order
 from luthien_stream.bus.port import Bus

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import structlog
 
-from luthien_stream.activity.consumer import BACKOFF_S, Consumer, wait_for_stop
+from luthien_stream.activity.consumer import BACKOFF_S, Consumer
 from luthien_stream.activity.gone import GoneEdges
+from luthien_stream.activity.heads import FOLDER, HeadsFile
 from luthien_stream.activity.migrate import migrate
+from luthien_stream.activity.sealing import Sealing
 from luthien_stream.activity.store import Store, StoreError
+from luthien_stream.activity.waiting import wait_for_stop
 from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.instance import Instance
@@ -43,19 +46,19 @@ async def serve(
     store = Store(instance.database)
     try:
         if bus is not None:
-            await _serve(bus, store, ready, stop)
+            await _serve(bus, store, data, ready, stop)
             return
         gc.set_threshold(*GC_THRESHOLD)
         bus = connect(instance.redis)
         try:
-            await _serve(bus, store, ready, stop)
+            await _serve(bus, store, data, ready, stop)
         finally:
             await bus.close()
     finally:
         await store.close()
 
 
-async def _serve(bus: Bus, store: Store, ready: Callable[[], None] | None, stop: asyncio.Event) -> None:
+async def _serve(bus: Bus, store: Store, data: Path, ready: Callable[[], None] | None, stop: asyncio.Event) -> None:
     """Get ready even without PostgreSQL: its outage must not hold up the gateway, the log keeps what happens."""
     pause, longest = BACKOFF_S
     migrated = False
@@ -71,6 +74,7 @@ async def _serve(bus: Bus, store: Store, ready: Callable[[], None] | None, stop:
         if not migrated:
             await wait_for_stop(stop, pause)
             pause = min(pause * 2, longest)
-    consumer = Consumer(bus, store, stop)
-    await asyncio.gather(consumer.run(), GoneEdges(bus, store, stop).run())
+    sealing = Sealing(store, HeadsFile(data / FOLDER), stop)
+    consumer = Consumer(bus, store, stop, sealing.touch)
+    await asyncio.gather(consumer.run(), GoneEdges(bus, store, stop).run(), sealing.run())
     log.info("activity_stopped", stored=consumer.stored)

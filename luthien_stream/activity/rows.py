@@ -39,6 +39,8 @@ class EventRow(Struct, frozen=True):
     entry: int
     payload: str
     raw: bytes
+    digest: bytes = b""
+    """Of all that the row says, made when it was folded."""
 
 
 class RunRow(Struct, frozen=True):
@@ -53,6 +55,7 @@ class RunRow(Struct, frozen=True):
     ends: list[int]
     origins: list[int] | None
     frames: bytes
+    digest: bytes = b""
 
 
 class PipelineRow(Struct, frozen=True):

@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "export": "write recorded calls to a file",
         "import": "read calls of a file into the record",
         "label": "say of calls whether they were an attack",
+        "verify": "check that the record is still what the log said",
     },
     "write policies": {
         "policies": "list, show and begin policies, and try them on cases",

@@ -61,10 +61,10 @@ async def test_an_older_record_is_brought_over_without_loss(store: Store) -> Non
         for row in old:
             await connection.execute(f"INSERT INTO calls VALUES ({marks})", *row)
         for event in rows.events:
-            values = msgspec.structs.astuple(event)
+            values = msgspec.structs.astuple(event)[:9]
             await connection.execute("INSERT INTO events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", *values)
         for run in rows.runs:
-            values = msgspec.structs.astuple(run)
+            values = msgspec.structs.astuple(run)[:9]
             await connection.execute("INSERT INTO runs VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", *values)
         for ref, body in rows.bodies.items():
             await connection.execute("INSERT INTO bodies VALUES ($1, $2)", ref, body)

@@ -1,4 +1,4 @@
-"""The SQL of the record: numbered migrations, and queries under `-- name:` headings, read once from the package."""
+"""The SQL of the record: numbered migrations, and queries under `-- name:` headings in files `queries*.sql`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ class Migration(Struct, frozen=True):
 
 
 def _queries() -> dict[str, str]:
-    _, *parts = _HEADING.split(files(__package__).joinpath("queries.sql").read_text("utf-8"))
-    return {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+    found: dict[str, str] = {}
+    for file in files(__package__).iterdir():
+        if file.name.startswith("queries") and file.name.endswith(".sql"):
+            _, *parts = _HEADING.split(file.read_text("utf-8"))
+            found |= {name: sql.strip() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+    return found
 
 
 def migrations() -> list[Migration]:

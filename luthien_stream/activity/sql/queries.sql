@@ -93,14 +93,14 @@ ON CONFLICT (call_id) DO UPDATE SET
 WHERE excluded.entry < old.entry;
 
 -- name: insert_events
-INSERT INTO events AS old (call_id, src, n, key, type, time, entry, payload, raw)
+INSERT INTO events AS old (call_id, src, n, key, type, time, entry, payload, raw, digest)
 SELECT * FROM unnest(
     $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::jsonb[],
-    $9::bytea[]
+    $9::bytea[], $10::bytea[]
 )
 ON CONFLICT (call_id, src, n, key) DO UPDATE SET
     type = excluded.type, time = excluded.time, entry = excluded.entry, payload = excluded.payload,
-    raw = excluded.raw
+    raw = excluded.raw, digest = excluded.digest
 WHERE excluded.entry < old.entry;
 
 -- name: list_calls
