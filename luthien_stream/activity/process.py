@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from luthien_stream.activity.consumer import BACKOFF_S, Consumer
+from luthien_stream.activity.forgetting import Retention
 from luthien_stream.activity.gone import GoneEdges
 from luthien_stream.activity.heads import FOLDER, HeadsFile
 from luthien_stream.activity.migrate import migrate
@@ -46,19 +47,21 @@ async def serve(
     store = Store(instance.database)
     try:
         if bus is not None:
-            await _serve(bus, store, data, ready, stop)
+            await _serve(config, bus, store, data, ready, stop)
             return
         gc.set_threshold(*GC_THRESHOLD)
         bus = connect(instance.redis)
         try:
-            await _serve(bus, store, data, ready, stop)
+            await _serve(config, bus, store, data, ready, stop)
         finally:
             await bus.close()
     finally:
         await store.close()
 
 
-async def _serve(bus: Bus, store: Store, data: Path, ready: Callable[[], None] | None, stop: asyncio.Event) -> None:
+async def _serve(
+    config: Config, bus: Bus, store: Store, data: Path, ready: Callable[[], None] | None, stop: asyncio.Event
+) -> None:
     """Get ready even without PostgreSQL: its outage must not hold up the gateway, the log keeps what happens."""
     pause, longest = BACKOFF_S
     migrated = False
@@ -74,7 +77,8 @@ async def _serve(bus: Bus, store: Store, data: Path, ready: Callable[[], None] |
         if not migrated:
             await wait_for_stop(stop, pause)
             pause = min(pause * 2, longest)
-    sealing = Sealing(store, HeadsFile(data / FOLDER), stop)
+    heads = HeadsFile(data / FOLDER)
+    sealing, retention = Sealing(store, heads, stop), Retention(store, heads, config.retention_days, stop)
     consumer = Consumer(bus, store, stop, sealing.touch)
-    await asyncio.gather(consumer.run(), GoneEdges(bus, store, stop).run(), sealing.run())
+    await asyncio.gather(consumer.run(), GoneEdges(bus, store, stop).run(), sealing.run(), retention.run())
     log.info("activity_stopped", stored=consumer.stored)

@@ -106,6 +106,10 @@ class Store:
         known = {row["ref"] for row in await self.fetch("known_bodies", list(refs))}
         return sorted(set(refs) - known)
 
+    def forget_days(self) -> None:
+        """Days were dropped: look again before rows of one are written."""
+        self._days.clear()
+
     async def _make_days(self, wanted: Collection[date]) -> None:
         """Make partitions in a transaction of their own, those of tomorrow too: they lock whole tables."""
         new = set(wanted) - self._days

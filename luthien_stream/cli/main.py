@@ -32,11 +32,13 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "work with the record": {
         "replay": "run recorded calls through policies again, the same ones or others",
+        "backtest": "what a policy would have done to all of them: matrix, recall, gates for CI",
         "diff": "what the model said beside what was delivered, word by word",
         "export": "write recorded calls to a file",
         "import": "read calls of a file into the record",
         "label": "say of calls whether they were an attack",
         "verify": "check that the record is still what the log said",
+        "forget": "take a session, a user or a call out of the record",
     },
     "write policies": {
         "policies": "list, show and begin policies, and try them on cases",

@@ -148,6 +148,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """For how long after a call's end an SDK's repeated request gets its answer instead of another one; 0: never."""
     responses_kept_h: float = 24.0
     """For how many hours a response is kept that `previous_response_id` may name, where the provider's will not do."""
+    retention_days: int = 14
+    """For how many days calls are kept on record; 0: for ever."""
     notify: str | tuple[str, ...] = ()
     """Where it is told that a call waits for a person: https URLs."""
     unpoliced: tuple[str, ...] = ()

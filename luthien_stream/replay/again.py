@@ -63,6 +63,8 @@ class Options(Struct, frozen=True):
     """When the call is said to begin, microseconds since 1970; 0: when it did."""
     twice: bool = True
     """Run again, to catch what is not a function of the record."""
+    twice_if_changed: bool = False
+    """Where `twice` is not asked for: run again if the first run differs from the record."""
 
 
 class Folds:
@@ -105,11 +107,13 @@ def compare(
     comparison.asked, comparison.notes = first.asked, first.notes
     if first.missing:
         comparison.status, comparison.why = "missing_effect", _missing(first.missing[0])
-    elif options.twice and not _equal(first, _Run(record, candidate, options, folds)):
-        comparison.status = "nondeterministic"
-        comparison.why = "The candidate, run twice over the same record, gave two results"
     else:
-        _differences(comparison)
+        _differences(comparison, [bound.name for bound in candidate.enforcing.policies])
+        twice = options.twice or (options.twice_if_changed and comparison.status == "differs")
+        if twice and not _equal(first, _Run(record, candidate, options, folds)):
+            comparison.status = "nondeterministic"
+            comparison.why = "The candidate, run twice over the same record, gave two results"
+            comparison.changes, comparison.at = [], -1
     if folds is not None:
         folds.add(first.folded)
     return comparison
@@ -257,9 +261,9 @@ def _bare(event: AnyEvent) -> Any:
     return (event.frame, event.of) if isinstance(event, ChunkReleased) else content(event)
 
 
-def _differences(comparison: Comparison) -> None:
+def _differences(comparison: Comparison, names: Sequence[str]) -> None:
     recorded, candidate = comparison.recorded, comparison.candidate
-    by = _by(recorded, candidate)
+    by = _by(recorded, candidate) or (names[0] if len(names) == 1 else "")
     found: list[Change] = []
     if recorded.request != candidate.request:
         before, after = ((side.request or b"").decode(errors="replace") for side in (recorded, candidate))

@@ -21,6 +21,7 @@ from luthien_stream.events.slip import watches
 from luthien_stream.record.lanes import Record, original_lane
 from luthien_stream.record.speech import Speech, speech
 from luthien_stream.replay.feed import NotWhole, event_of, request_of, with_body
+from luthien_stream.replay.holding import Holding
 from luthien_stream.replay.result import GRAVITY, Comparison, Decision, Side, Verdict
 
 
@@ -74,18 +75,17 @@ def side_of(
     """
     side = Side(request=request.body if relayed and not request.slip.hops else None)
     kinds: list[tuple[str, bytes]] = []
-    last = 0
+    holding, rewritten = Holding(arrived), False
     for event in outputs:
         if isinstance(event, ChunkReleased):
+            side.held.append(holding.release(event.of, times[len(kinds)]))
             side.frames.append(event.frame)
             kinds.append((event.kind, event.frame))
-            last = arrived.get(event.of, last)
-            time = times[len(kinds) - 1]
-            side.held.append(max(0, time - last) if last else 0)
+            rewritten = rewritten or event.of not in arrived
         else:
             _take(side, event, request)
     side.said = speech(request.format, kinds) if kinds else Speech()
-    side.verdict = _gravest(side, request, arrived)
+    side.verdict = _gravest(side, request, rewritten=rewritten)
     return side
 
 
@@ -125,9 +125,9 @@ def how(event: Terminal) -> str:
     return "completed"
 
 
-def _gravest(side: Side, request: RequestReceived, arrived: dict[int, int]) -> Verdict:
+def _gravest(side: Side, request: RequestReceived, *, rewritten: bool) -> Verdict:
     kinds: list[Verdict] = [decision.kind for decision in side.decisions if not decision.shadow]
-    if side.request is not None and side.request != request.body:
+    if rewritten or (side.request is not None and side.request != request.body):
         kinds.append("rewrite")
     if side.end.startswith("failed: policy"):
         kinds.append("failed")

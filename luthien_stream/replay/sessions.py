@@ -19,7 +19,7 @@ def compare_all(records: Iterable[Record], candidate: Candidate, options: Option
     folds: dict[str, Folds] = {}
     diverged: dict[str, str] = {}
     for record in records:
-        session = _session(record)
+        session = session_of(record)
         if session in diverged:
             yield _left_out(record, session, diverged[session])
             continue
@@ -29,7 +29,8 @@ def compare_all(records: Iterable[Record], candidate: Candidate, options: Option
         yield made
 
 
-def _session(record: Record) -> str:
+def session_of(record: Record) -> str:
+    """The session of a call, empty where it is unknown."""
     try:
         return request_of(record).session
     except NotWhole:
