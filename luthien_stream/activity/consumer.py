@@ -32,6 +32,8 @@ LINGER_S = 0.2
 """How long a batch gathers after its first entry."""
 ENOUGH_BYTES = 4 << 20
 """A batch of this size is stored at once."""
+BUSY_BYTES = 256 * 1024
+"""A batch over this says that there is much to record: what can wait does."""
 RELIST_S = 1.0
 SWEEP_S = 5.0
 ORPHAN_MS = 60_000
@@ -57,6 +59,8 @@ class Consumer:
         """`told` gets the ids of calls whose rows have been stored."""
         self.told = told
         self.name = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.busy = False
+        """The last batch was large: there is more to come."""
         self.stored = 0
         """Events stored or set aside so far."""
         self._bus, self._store, self._stop = bus, store, stop
@@ -125,6 +129,7 @@ class Consumer:
 
     async def _keep(self, entries: Sequence[Entry]) -> None:
         batch = await self._decode(entries)
+        self.busy = sum(len(entry.raw) for entry in entries) > BUSY_BYTES
         aside = await self._insist(lambda: write_or_set_aside(batch, self._write, self._set_aside))
         by_stream: defaultdict[str, list[str]] = defaultdict(list)
         for entry in entries:

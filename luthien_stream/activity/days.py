@@ -25,3 +25,9 @@ def days_of(rows: Rows) -> set[date]:
     """The days of all rows of a batch."""
     calls: Iterable[str] = {row.call_id for table in (rows.calls, rows.events, rows.runs) for row in table}
     return {day for day in map(day_of, calls) if day is not None}
+
+
+def first_id(milliseconds: int) -> str:
+    """The first call id of a moment (milliseconds since 1970)."""
+    digits = f"{max(0, milliseconds):012x}"
+    return f"{digits[:8]}-{digits[8:]}"

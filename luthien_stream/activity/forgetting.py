@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 EVERY_S = 3600.0
 SWEEP_TIMEOUT_S = 600.0
-_TABLES = ("forget_runs", "forget_events", "forget_seals", "forget_labels", "forget_calls")
+_TABLES = tuple(f"forget_{name}" for name in ("said", "outcomes", "runs", "events", "seals", "labels", "calls"))
 _SWEEPS = ("sweep_labels", "sweep_bodies", "sweep_chains", "sweep_pieces")
 
 

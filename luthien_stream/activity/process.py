@@ -13,6 +13,7 @@ from luthien_stream.activity.consumer import BACKOFF_S, Consumer
 from luthien_stream.activity.forgetting import Retention
 from luthien_stream.activity.gone import GoneEdges
 from luthien_stream.activity.heads import FOLDER, HeadsFile
+from luthien_stream.activity.indexing import Indexing
 from luthien_stream.activity.migrate import migrate
 from luthien_stream.activity.sealing import Sealing
 from luthien_stream.activity.store import Store, StoreError
@@ -80,5 +81,7 @@ async def _serve(
     heads = HeadsFile(data / FOLDER)
     sealing, retention = Sealing(store, heads, stop), Retention(store, heads, config.retention_days, stop)
     consumer = Consumer(bus, store, stop, sealing.touch)
-    await asyncio.gather(consumer.run(), GoneEdges(bus, store, stop).run(), sealing.run(), retention.run())
+    indexing = Indexing(store, stop, lambda: consumer.busy)
+    gone = GoneEdges(bus, store, stop)
+    await asyncio.gather(consumer.run(), gone.run(), sealing.run(), retention.run(), indexing.run())
     log.info("activity_stopped", stored=consumer.stored)

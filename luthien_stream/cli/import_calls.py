@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from luthien_stream.activity.heads import FOLDER, HeadsFile
 from luthien_stream.activity.importing import with_session, write_record
+from luthien_stream.activity.indexing import Indexing
 from luthien_stream.activity.labels import put_label
+from luthien_stream.activity.sealing import Sealing
 from luthien_stream.activity.store import Store
-from luthien_stream.cli.common import add_instance_flags, find_instance, print_json
+from luthien_stream.cli.common import add_instance_flags, data_folder, find_instance, print_json
 from luthien_stream.cli.progress import Progress
 from luthien_stream.cli.recorded import NoRecord
 from luthien_stream.cli.sources import from_file
@@ -76,14 +79,25 @@ def _one(args: argparse.Namespace, file: str, store: Store | None, runner: async
         made = with_session(record, args.session_prefix) if args.session_prefix else record
         calls += 1
         sessions |= {s.event.session for s in made.events if isinstance(s.event, RequestReceived) and s.event.session}
+        if store is not None and runner.run(write_record(store, made)):
+            new += 1
+            runner.run(_finish(args, store, made))
         if store is not None:
-            new += runner.run(write_record(store, made))
             label = args.label or made.label
             if label:
                 runner.run(put_label(store, [made.call_id], label, by="import"))
         progress.step()
     progress.clear()
     return {"file": file, "calls": calls, "new": new, "sessions": len(sessions)}
+
+
+async def _finish(args: argparse.Namespace, store: Store, record: Record) -> None:
+    """Do what the recorder does once a call has ended: seal it and index it."""
+    stop = asyncio.Event()
+    sealing = Sealing(store, HeadsFile(data_folder(args) / FOLDER), stop)
+    sealing.touch([record.call_id])
+    await sealing.look(quiet_s=0)
+    await Indexing(store, stop).index(record)
 
 
 def _records(file: str) -> Iterator[Record]:

@@ -31,6 +31,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "dead-letter": "look at events that could not be processed",
     },
     "work with the record": {
+        "search": "where something was said",
+        "sessions": "runs of agents: calls, tokens, cost, verdicts",
+        "shadow": "verdicts of a policy that only watches, disagreements first",
         "replay": "run recorded calls through policies again, the same ones or others",
         "backtest": "what a policy would have done to all of them: matrix, recall, gates for CI",
         "diff": "what the model said beside what was delivered, word by word",

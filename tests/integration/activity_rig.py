@@ -19,7 +19,7 @@ from tests.wait import wait_until
 
 PARTITION = "ls:{main@ab12cd34:0}:in"
 INBOX = "ls:{e1}:inbox"
-TABLES = ("runs", "events", "calls", "bodies", "chains", "pieces", "pipelines", "labels", "seals")
+TABLES = ("runs", "events", "calls", "bodies", "chains", "pieces", "pipelines", "labels", "seals", "said", "outcomes")
 
 
 @asynccontextmanager
