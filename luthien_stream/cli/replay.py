@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from luthien_stream.cli.candidate import add_candidate_flags, candidate, installed
 from luthien_stream.cli.common import add_instance_flags, fail, print_json
@@ -85,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
     if args.verify and tried is not None:
         fail("--verify is with the recorded policies; --policy and --pipeline try others")
         return 2
+    if tried is None and (chunking.kind != "recorded" or args.effects != "log" or args.clock != "log"):
+        fail("--chunking, --effects and --clock go with --policy or --pipeline: verified is the record as it is")
+        return 2
     if not args.sources and not (args.since or args.until or args.query or args.session or args.model or args.limit):
         fail(f"say which calls: {EXAMPLES}; or --since, --session, --query")
         return 2
@@ -93,8 +97,9 @@ def run(args: argparse.Namespace) -> int:
         if not found:
             fail("no recorded call is like this")
             return 2
-        records = (chunking.apply(record) for record in calls.records(found))
-        made = _verified(args, records) if tried is None else compare_all(records, tried, options)
+        records = calls.records(found)
+        cutting = options if chunking.kind == "recorded" else replace(options, cut=chunking.apply)
+        made = _verified(args, records) if tried is None else compare_all(records, tried, cutting)
         return _print(args, made, found, pace)
 
 

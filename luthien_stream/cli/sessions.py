@@ -105,8 +105,10 @@ def _verdicts(row: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _object(row: dict[str, Any]) -> dict[str, Any]:
-    times = {name: iso(row[name]) for name in ("time", "first_time", "last_time") if name in row}
-    made = {**row, **times}
+    made: dict[str, Any] = dict(row)
+    for name in ("time", "first_time", "last_time"):
+        if name in row:
+            made[name] = iso(row[name])
     if "first_time" in row:
         made["verdicts"] = _verdicts(row)
     return made

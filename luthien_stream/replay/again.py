@@ -59,6 +59,8 @@ class Options(Struct, frozen=True):
     """How models are asked now, where they may be."""
     first: Literal["log", "live"] = "log"
     """Where an answer is looked for first."""
+    cut: Callable[[Record], Record] | None = None
+    """Cuts the answer otherwise before the candidate gets it."""
     now: int = 0
     """When the call is said to begin, microseconds since 1970; 0: when it did."""
     twice: bool = True
@@ -96,7 +98,8 @@ def compare(
     try:
         summary_of(record, comparison)
         comparison.recorded = recorded_side(record)
-        first = _Run(record, candidate, options, folds)
+        tried = record if options.cut is None else options.cut(record)
+        first = _Run(tried, candidate, options, folds)
         comparison.candidate = first.side()
     except NotWhole as error:
         comparison.status, comparison.why = "incomplete", str(error)
@@ -110,7 +113,7 @@ def compare(
     else:
         _differences(comparison, [bound.name for bound in candidate.enforcing.policies])
         twice = options.twice or (options.twice_if_changed and comparison.status == "differs")
-        if twice and not _equal(first, _Run(record, candidate, options, folds)):
+        if twice and not _equal(first, _Run(tried, candidate, options, folds)):
             comparison.status = "nondeterministic"
             comparison.why = "The candidate, run twice over the same record, gave two results"
             comparison.changes, comparison.at = [], -1

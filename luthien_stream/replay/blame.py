@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from luthien_stream.errors import LuthienError
 from luthien_stream.events.log import RequestReleased, VerdictReached
 from luthien_stream.policy.pipeline import Pipeline
-from luthien_stream.record.changes import Changed, What, changes
+from luthien_stream.record.changes import Changed, changes
 from luthien_stream.record.lanes import Record
 from luthien_stream.record.speech import Speech, speech
 from luthien_stream.replay.again import Candidate, Options, compare
@@ -55,28 +55,28 @@ def _blame(record: Record, installed: Installed, found: Sequence[Changed]) -> li
     if not found:
         return []
     acted = _acted(record)
-    if len(acted) == 1:
-        return acted * len(found)
     try:
         bound = [one for stage in _stages(record, installed) for one in stage.policies]
     except (NotInstalled, NotWhole):
         return [", ".join(acted)] * len(found)
-    blamed = [""] * len(found)
+    blamed: list[list[str]] = [[] for _ in found]
+    before: list[Changed] = []
     for upto in range(1, len(bound) + 1):
         made = _with(record, Pipeline(tuple(bound[:upto])))
         if made is None:
             continue
-        now = {(one.what, one.after) for one in made}
         for number, change in enumerate(found):
-            if not blamed[number] and _comes(change, now, made):
-                blamed[number] = bound[upto - 1].name
-    return [one or ", ".join(acted) for one in blamed]
+            if _value(change, made) != _value(change, before):
+                blamed[number].append(bound[upto - 1].name)
+        before = made
+    return [", ".join(one or acted) for one in blamed]
 
 
-def _comes(change: Changed, now: set[tuple[What, str]], made: Sequence[Changed]) -> bool:
-    if (change.what, change.after) in now:
-        return True
-    return change.what in ("tool_removed", "end") and any(one.what == change.what for one in made)
+def _value(change: Changed, made: Sequence[Changed]) -> set[str]:
+    """What is made of the same thing in another run: of a tool call whether it is the same, else how it reads."""
+    if change.what in ("tool_removed", "tool_changed"):
+        return {f"{one.what} {one.after}" for one in made if one.before == change.before}
+    return {one.after for one in made if one.what == change.what}
 
 
 def _with(record: Record, pipeline: Pipeline) -> list[Changed] | None:
