@@ -56,6 +56,10 @@ class Summary(Struct, frozen=True):
     """Those that were run to their end, in order, and behind them those that only watched."""
     body_ref: str = ""
     body_size: int = 0
+    user_name: str = ""
+    parent: str = ""
+    """The call whose policy asked for this one."""
+    label: str = ""
 
     @property
     def outcome(self) -> str:

@@ -67,12 +67,21 @@ class _Reader:
 
     def __init__(self, database: str) -> None:
         self._store = Store(database)
-        self._runner = asyncio.Runner()
+        self._runner: asyncio.Runner | None = None
 
     def __call__(self, items: Sequence[Item]) -> Iterable[Record]:
         ids = [item for item in items if isinstance(item, str)]
+        if not ids:
+            return [item for item in items if isinstance(item, Record)]
+        self._runner = self._runner or asyncio.Runner()
         found = iter(self._runner.run(records_of(self._store, ids)))
         return [next(found) if isinstance(item, str) else item for item in items]
+
+    def close(self) -> None:
+        """Give up the connection."""
+        if self._runner is not None:
+            self._runner.run(self._store.close())
+            self._runner.close()
 
 
 def _given(effects: str) -> Mapping[str, Any]:

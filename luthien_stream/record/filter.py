@@ -166,6 +166,8 @@ class _Parser:
         if kind == "sign":
             raise self.wrong(f"{value!r} does not belong here")
         self._at += 1
+        if kind == "word" and value.startswith("~"):
+            raise self.wrong("a letter is missing behind `~`", place)
         if kind == "word":
             return Term("call", value)
         if value[1:] not in FIELDS:

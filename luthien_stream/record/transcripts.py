@@ -38,9 +38,8 @@ def records_of(transcript: Any, number: int, name: str) -> Iterator[Record]:
         raise BadTranscript("`messages` must be a list of messages, each with a `role`")
     messages: Sequence[Mapping[str, Any]] = transcript["messages"]
     model = str(transcript.get("model") or "unknown")
-    session = str(
-        transcript.get("session") or f"{name}-{transcript.get('id', transcript.get('task_id', number))}-{number}"
-    )
+    id = transcript.get("id", transcript.get("task_id", ""))
+    session = str(transcript.get("session") or "-".join(str(one) for one in (name, number, id) if one != ""))
     begun = BEGINNING_US + number * BETWEEN_US
     extra = {"transcript": {key: value for key, value in transcript.items() if key not in ("messages", "tools")}}
     tools = {"tools": transcript["tools"]} if transcript.get("tools") else {}

@@ -48,7 +48,10 @@ def run_all(units: Sequence[Unit], make: Make, jobs: int) -> Iterator[list[Case]
     batches = list(_batches(units))
     if jobs == 1 or len(batches) == 1:
         made = make()
-        yield from (_work(batch, made) for batch in batches)
+        try:
+            yield from (_work(batch, made) for batch in batches)
+        finally:
+            made[1].close()
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(batches)), mp_context=context, initializer=_begin, initargs=(make,))

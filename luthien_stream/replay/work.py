@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,8 +19,14 @@ EVERY = 20
 """Of the others each so manieth, and each that changes."""
 Item = str | Record
 """A call: its id in the record, or all of it."""
-Recall = Callable[[Sequence[Item]], Iterable[Record]]
-"""Reads calls, in the order of their ids."""
+
+
+class Recall(Protocol):
+    """Reads calls, in the order of their ids."""
+
+    def __call__(self, items: Sequence[Item]) -> Iterable[Record]: ...
+    def close(self) -> None:
+        """Let go of what it reads from."""
 
 
 class Unit(Struct, frozen=True):
