@@ -14,6 +14,7 @@ from luthien_stream.cli.common import add_instance_flags, fail, print_json
 from luthien_stream.cli.compare_lines import CONTEXT, change_lines
 from luthien_stream.cli.plain import printable
 from luthien_stream.cli.sources import opened
+from luthien_stream.errors import LuthienError
 from luthien_stream.record.lanes import Record
 from luthien_stream.replay.again import Candidate, compare
 from luthien_stream.replay.blame import delivered_changes
@@ -45,6 +46,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the differences."""
+    try:
+        return _run(args)
+    except LuthienError as error:
+        fail(str(error))
+        return 2
+
+
+def _run(args: argparse.Namespace) -> int:
     tried = candidate(args)
     with opened(args) as calls:
         records = list(calls.records(calls.found([args.call])))

@@ -19,9 +19,10 @@ from luthien_stream.cli.plain import SHORT_ID, printable
 from luthien_stream.cli.progress import Progress
 from luthien_stream.cli.sources import EXAMPLES, add_selection_flags, opened
 from luthien_stream.cli.try_effects import read_effects
-from luthien_stream.errors import ConfigError
+from luthien_stream.cli.write_test import write_test
+from luthien_stream.errors import ConfigError, LuthienError
 from luthien_stream.record.lanes import Record
-from luthien_stream.replay.again import Options
+from luthien_stream.replay.again import Candidate, Options
 from luthien_stream.replay.chunking import Chunking
 from luthien_stream.replay.result import EXIT, Comparison
 from luthien_stream.replay.sessions import compare_all
@@ -69,12 +70,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--diff", choices=("none", "text", "tools", "events"), default="text", help="what is shown of differences"
     )
+    test = parser.add_argument_group("make a regression test")
+    test.add_argument(
+        "--write-test", type=Path, metavar="FOLDER", help="of one call: what the policy does now is asserted"
+    )
+    test.add_argument(
+        "--name", default="", help="the test's name (default: the policy's, and the end of the call's id)"
+    )
+    test.add_argument("--raw", action="store_true", help="keep secrets in its recording")
+    test.add_argument("--force", action="store_true", help="write over a test of that name")
     add_selection_flags(parser)
     add_instance_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay, print a line a call, and return the gravest exit code."""
+    """Replay, print a line a call, and return the gravest exit code: 1 would say that something differs."""
+    try:
+        return _run(args)
+    except LuthienError as error:
+        fail(str(error))
+        return 2
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         chunking = Chunking.read(args.chunking)
         tried = candidate(args)
@@ -97,10 +115,22 @@ def run(args: argparse.Namespace) -> int:
         if not found:
             fail("no recorded call is like this")
             return 2
+        if args.write_test is not None:
+            return _write_test(args, list(calls.records(found)), tried)
         records = calls.records(found)
         cutting = options if chunking.kind == "recorded" else replace(options, cut=chunking.apply)
         made = _verified(args, records) if tried is None else compare_all(records, tried, cutting)
         return _print(args, made, found, pace)
+
+
+def _write_test(args: argparse.Namespace, records: Sequence[Record], tried: Candidate | None) -> int:
+    if len(records) != 1 or tried is None or args.with_:
+        fail("--write-test takes one call and --policy (without --with) or --pipeline: what that does now is asserted")
+        return 2
+    policy = str(args.pipeline or args.policy)
+    path, made = write_test(records[0], tried, policy, args.write_test, name=args.name, raw=args.raw, force=args.force)
+    sys.stdout.write(f"{path}: asserts {made.candidate.verdict}; run it with pytest\n")
+    return 0
 
 
 def _verified(args: argparse.Namespace, records: Iterable[Record]) -> Iterator[Comparison]:
