@@ -17,6 +17,7 @@ from luthien_stream.cli.common import add_instance_flags, fail, print_json
 from luthien_stream.cli.compare_lines import lines
 from luthien_stream.cli.plain import SHORT_ID, printable
 from luthien_stream.cli.progress import Progress
+from luthien_stream.cli.serving import serve
 from luthien_stream.cli.sources import EXAMPLES, add_selection_flags, opened
 from luthien_stream.cli.try_effects import read_effects
 from luthien_stream.cli.write_test import write_test
@@ -70,6 +71,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--diff", choices=("none", "text", "tools", "events"), default="text", help="what is shown of differences"
     )
+    serving = parser.add_argument_group("serve them")
+    serving.add_argument("--serve", action="store_true", help="as a provider that answers what was recorded")
+    serving.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="where (default: a free port)")
+    serving.add_argument("--match", choices=("request", "order"), default="request", help="which one answers a request")
+    serving.add_argument("--reuse", action="store_true", help="the last that fits is served again and again")
     test = parser.add_argument_group("make a regression test")
     test.add_argument(
         "--write-test", type=Path, metavar="FOLDER", help="of one call: what the policy does now is asserted"
@@ -115,6 +121,9 @@ def _run(args: argparse.Namespace) -> int:
         if not found:
             fail("no recorded call is like this")
             return 2
+        if args.serve:
+            records = calls.records(found)
+            return serve(records, args.listen, args.match, pace.factor, reuse=args.reuse)
         if args.write_test is not None:
             return _write_test(args, list(calls.records(found)), tried)
         records = calls.records(found)
@@ -204,10 +213,10 @@ class _Pace:
 
     def __init__(self, speed: str) -> None:
         try:
-            self._factor = 0.0 if speed == "max" else 1.0 if speed == "recorded" else float(speed.removesuffix("x"))
+            self.factor = 0.0 if speed == "max" else 1.0 if speed == "recorded" else float(speed.removesuffix("x"))
         except ValueError:
             raise ConfigError(f"--speed {speed!r} is none of max, recorded, or a factor like 2x") from None
-        if self._factor < 0:
+        if self.factor < 0:
             raise ConfigError("--speed must be more than 0")
         self._first = 0
         self._began = time.monotonic()
@@ -215,6 +224,6 @@ class _Pace:
     def wait(self, one: Comparison) -> None:
         """Sleep until then."""
         self._first = self._first or one.time
-        if self._factor and one.time:
-            due = self._began + (one.time + one.duration - self._first) / 1e6 / self._factor
+        if self.factor and one.time:
+            due = self._began + (one.time + one.duration - self._first) / 1e6 / self.factor
             time.sleep(max(0.0, due - time.monotonic()))

@@ -94,7 +94,7 @@ class ServerProcess:
         """Wait for `ready`. Raises `EmbeddedError` with the log's last lines if it ends or is not ready in time."""
         end = time.monotonic() + deadline_s
         while not ready():
-            if self.code is not None:
+            if self.code is not None and not ready():  # what it is waited for may be its end
                 hint = f"if its data is damaged, move {self._place.data} away and start again"
                 raise EmbeddedError(self._complaint(f"ended with code {self.code} instead of starting: {hint}"))
             if time.monotonic() > end:
