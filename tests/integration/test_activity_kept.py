@@ -157,3 +157,22 @@ def test_what_is_no_filter_is_said(text: str) -> None:
     """With the column."""
     with pytest.raises(BadFilter, match="column"):
         parse(text)
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+async def test_the_queries_of_the_documentation_run(store: Store, number: int) -> None:
+    """All ten, on a filled record."""
+    text = (Path(__file__).parents[2] / "docs" / "schema.md").read_text("utf-8")
+    queries = [part.split("```")[0] for part in text.split("```sql\n")[1:] if part.startswith("-- ")]
+    query = next(one for one in queries if one.startswith(f"-- {number}. "))
+    rows = await store.select(query.replace("…", sessions()[0].call_id))
+    assert bool(rows) == (number in (5, 6))
+
+
+async def test_the_filters_of_the_documentation_run(store: Store) -> None:
+    """Every example."""
+    text = (Path(__file__).parents[2] / "docs" / "filters.md").read_text("utf-8")
+    examples = text.split("```\n")[1].strip().splitlines()
+    assert len(examples) == 6
+    for example in examples:
+        await find_calls(store, Selection(query=parse(example)))
