@@ -12,22 +12,38 @@ from luthien_stream.cli.common import add_instance_flags, console, fail, find_in
 from luthien_stream.cli.plain import parse_since
 from luthien_stream.cli.tail_line import Line, Wanted
 from luthien_stream.events.json_form import to_json
+from luthien_stream.record.filter import fields_of, parse
 from luthien_stream.tail.reading import read_log
 
 HELP = """Watch what passes, live: requests, every chunk as it came and as it was released, verdicts, errors. It reads
 the log only, takes nothing from anybody, and may run any number of times. ≠ marks a chunk that a policy changed."""
 EPILOG = """\
+VIEW is events (the default), calls, chunks or verdicts. FILTER is the filter language, as in '~m model ~s session
+~p policy ~v deny'; what is not known of a call yet does not fit.
+
 examples:
   luthien-stream tail                                     everything, from now on
   luthien-stream tail --call 0192f3a4-7c1e                one call, by the beginning of its id
   luthien-stream tail --type 'verdict.*' --type 'policy.*'
   luthien-stream tail --model 'claude-*' --since 10m      with the last ten minutes before it
+  luthien-stream tail verdicts '~m claude-* & !~v allow'   what policies decide
+  luthien-stream tail calls '~o failed'                   a line when a call has ended
   luthien-stream tail --since 1h --no-follow --json       what is kept of the last hour, as CloudEvents
 """
 
 
+VIEWS = {
+    "events": (),
+    "calls": ("response.delivered",),
+    "chunks": ("chunk.received", "chunk.released"),
+    "verdicts": ("verdict.reached", "policy.failed", "policy.bypassed"),
+}
+"""Views by the types of events that they show."""
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
+    parser.add_argument("words", nargs="*", metavar="[VIEW] [FILTER]", help="what to show of which calls: see below")
     parser.add_argument("--call", default="", metavar="ID", help="only this call; the beginning of its id is enough")
     parser.add_argument("--session", default="", metavar="ID", help="only calls of this agent session")
     parser.add_argument("--model", default="", metavar="GLOB", help="only calls to these models")
@@ -49,7 +65,12 @@ def run(args: argparse.Namespace) -> int:
     since = parse_since(args.since) if args.since else None
     if since is None and not args.follow:
         since = 0
-    wanted = Wanted(args.call, args.session, args.model, tuple(args.type))
+    words = list(args.words)
+    types = VIEWS[words.pop(0)] if words and words[0] in VIEWS else ()
+    filter = parse(" ".join(words))
+    if fields_of(filter) & {"said", "label"}:
+        return fail("~b and ~l are known of recorded calls only: luthien-stream calls, search, export")
+    wanted = Wanted(args.call, args.session, args.model, (*types, *args.type), filter)
     run_async(_tail(url, wanted, since, follow=args.follow, as_json=args.json))
     return 0
 

@@ -14,7 +14,9 @@ from luthien_stream.cli.plain import SHORT_ID, clock, preview, size
 from luthien_stream.events import log
 from luthien_stream.events.json_form import to_json
 from luthien_stream.events.pack import type_of
+from luthien_stream.record.filter import All, Facts, Filter, fields_of, matches
 from luthien_stream.record.speech import Listener, one_line
+from luthien_stream.tail.facts import Knowledge
 from luthien_stream.tail.reading import Seen
 
 CALLS_KEPT = 20_000
@@ -30,11 +32,12 @@ class Wanted(Struct, frozen=True):
     session: str = ""
     model: str = ""
     types: tuple[str, ...] = ()
+    filter: Filter = All(())
 
     @property
     def needs_request(self) -> bool:
         """Whether it takes the call's first event to decide."""
-        return bool(self.session or self.model)
+        return bool(self.session or self.model or fields_of(self.filter) - {"call", "type"})
 
 
 class Known(Struct):
@@ -44,6 +47,7 @@ class Known(Struct):
     session: str = ""
     format: str = ""
     listeners: dict[str, Listener] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
 
 class Line:
@@ -52,6 +56,7 @@ class Line:
     def __init__(self, wanted: Wanted, *, colour: bool = False) -> None:
         self._wanted, self._colour = wanted, colour
         self._calls: OrderedDict[str, Known] = OrderedDict()
+        self._knowledge = Knowledge() if wanted.filter != All(()) else None
 
     def learn(self, seen: Seen) -> Known:
         """Take note of an event, shown or not."""
@@ -60,7 +65,10 @@ class Line:
             self._calls[event.call] = Known(event.model, event.session, event.format)
             if len(self._calls) > CALLS_KEPT:
                 self._calls.popitem(last=False)
-        return self._calls.get(event.call, Known())
+        known = self._calls.get(event.call, Known())
+        if self._knowledge is not None:
+            known.facts = self._knowledge.learn(event)
+        return known
 
     def wants(self, seen: Seen, known: Known) -> bool:
         """Whether the event is to be shown. Flow control is only on demand."""
@@ -71,6 +79,7 @@ class Line:
             and seen.event.call.startswith(wanted.call)
             and wanted.session in ("", known.session)
             and fnmatchcase(known.model, wanted.model or "*")
+            and (self._knowledge is None or matches(wanted.filter, known.facts) is True)
         )
 
     def text(self, seen: Seen, known: Known) -> str:

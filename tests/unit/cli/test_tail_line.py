@@ -17,6 +17,7 @@ from luthien_stream.events.log import (
     Unknown,
     VerdictReached,
 )
+from luthien_stream.record.filter import parse
 from luthien_stream.record.speech import speech
 from luthien_stream.tail.reading import Seen
 
@@ -124,3 +125,22 @@ def test_small_forms() -> None:
     assert printable("a\x1b]0;b\x07\n\u202ec") == "a\\x1b]0;b\\x07⏎\\u202ec"
     assert printable("a\nb", lines=True) == "a\nb"
     assert preview("x" * 100, 10) == "x" * 9 + "…"
+
+
+def test_a_filter_waits_for_what_it_asks_for() -> None:
+    """A verdict is known once it is there; what is never seen does not fit."""
+    verdict = VerdictReached(call=CALL, n=3, policy="guard", kind="deny")
+    failed = ResponseFailed(call=CALL, n=4, lane="final", error="policy_failed")
+    events = (request(), seen(verdict, "stage:main@1"), seen(failed, "stage:main@1"))
+    assert shown("~m gpt-* ~s s1", *events) == 3
+    assert shown("~v deny", *events) == 2
+    assert shown("!~v deny", *events) == 0
+    assert shown("~o failed ~e policy_*", *events) == 1
+    assert shown("~t verdict.* | ~m claude-*", *events) == 1
+    assert shown("~m gpt-*", *events[1:]) == 0
+
+
+def shown(filter: str, *events: Seen) -> int:
+    """How many events are shown, each judged when it comes."""
+    line = Line(Wanted(filter=parse(filter)))
+    return sum(line.wants(one, line.learn(one)) for one in events)
