@@ -20,6 +20,10 @@ async def test_policies_act_on_the_demo(tmp_path: Path) -> None:
     """Both lanes are in the record: the secret and the deed on one side, neither on the other."""
     async with Gateway(tmp_path, "http://127.0.0.1:9", **ADVISED) as gateway:
         echo, story, deed, answer = (json.loads(line) for line in gateway.command("demo", "--json").splitlines())
+        assert "4 calls: 4 same" in gateway.command("replay", "--since", "1h")
+        file = str(tmp_path / "calls.jsonl")
+        gateway.command("export", "--since", "1h", "--raw", "-o", file)
+        assert "4 calls: 4 same" in gateway.command("replay", file)
     assert "hunter2" in echo["original"]
     assert echo["delivered"] == echo["original"].replace("hunter2", "[gone]")
     assert story["delivered"] == story["original"].replace("robot", "ROBOT")
