@@ -21,7 +21,8 @@ log = structlog.get_logger()
 
 EVERY_S = 3600.0
 SWEEP_TIMEOUT_S = 600.0
-_TABLES = tuple(f"forget_{name}" for name in ("said", "outcomes", "runs", "events", "seals", "labels", "calls"))
+_TABLES = tuple(f"forget_{name}" for name in ("calls", "said", "outcomes", "runs", "events", "seals", "labels"))
+"""Calls first: who indexes one holds its row meanwhile, and what it wrote is there to be deleted."""
 _SWEEPS = ("sweep_labels", "sweep_bodies", "sweep_chains", "sweep_pieces")
 
 

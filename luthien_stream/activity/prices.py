@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,8 +22,8 @@ _RATES = {
     "cache_write": "cache_creation_input_token_cost",
     "output": "output_cost_per_token",
 }
-LONG = 200_000
-"""Tokens of a prompt from which on some models cost more."""
+_TIER = re.compile(r"_above_(\d+)k_tokens")
+_DATE = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|latest)")
 
 
 @cache
@@ -46,10 +47,8 @@ def prices_of(model: str, provider: str = "") -> tuple[Mapping[str, Any], bool] 
     near = model.rpartition("/")[2]
     if near in prices:
         return prices[near], False
-    undated = near.rsplit("-", 1)[0]
-    if near.rpartition("-")[2].isdigit() and undated in prices:
-        return prices[undated], True
-    return None
+    undated = _DATE.sub("", near)
+    return (prices[undated], True) if undated in prices else None
 
 
 def cost_of(usage: Usage, model: str, provider: str = "") -> tuple[float | None, bool]:
@@ -61,10 +60,21 @@ def cost_of(usage: Usage, model: str, provider: str = "") -> tuple[float | None,
     whole = usage.input + usage.cached + usage.cache_write
     total = 0.0
     for name, field in _RATES.items():
-        rate = prices.get(field)
-        if whole > LONG and isinstance(prices.get(f"{field}_above_200k_tokens"), int | float):
-            rate = prices[f"{field}_above_200k_tokens"]
-        if not isinstance(rate, int | float):
-            rate = prices.get(_RATES["input"], 0.0) if name in ("cached", "cache_write") else 0.0
-        total += float(rate) * getattr(usage, name)
+        rate = _rate(prices, field, whole)
+        if rate is None and name in ("cached", "cache_write"):
+            rate = _rate(prices, _RATES["input"], whole)
+        count = getattr(usage, name)
+        if rate is None and count:
+            return None, False
+        total += (rate or 0.0) * count
     return total, near
+
+
+def _rate(prices: Mapping[str, Any], field: str, whole: int) -> float | None:
+    """The price of one token in a prompt of so many: of the highest tier that the prompt is above."""
+    tiers = [(0, prices.get(field))]
+    for name, price in prices.items():
+        if name.startswith(field) and (tier := _TIER.fullmatch(name, len(field))):
+            tiers.append((int(tier[1]) * 1000, price))
+    due = [(above, price) for above, price in tiers if isinstance(price, int | float) and whole >= above]
+    return float(max(due)[1]) if due else None

@@ -59,9 +59,9 @@ _SESSIONS = """
 SELECT sessions.*, (
     SELECT coalesce(jsonb_object_agg(kind, count), '{}') FROM (
         SELECT coalesce(events.payload ->> 'kind', 'failed') AS kind, count(*) AS count
-        FROM calls JOIN events USING (call_id)
+        FROM calls JOIN events USING (call_id) LEFT JOIN speakers USING (call_id)
         WHERE calls.session = sessions.session AND events.type IN ('verdict.reached', 'policy.failed')
-        AND events.src NOT LIKE 'stage:shadow@%'
+        AND (events.src NOT LIKE 'stage:%' OR events.src = speakers.src)
         GROUP BY 1
     ) AS each
 ) AS verdicts

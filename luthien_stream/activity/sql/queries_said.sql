@@ -15,10 +15,11 @@ ON CONFLICT (call_id) DO UPDATE SET
     tool_calls = excluded.tool_calls;
 
 -- name: unread_calls
--- Calls from an id on that have ended and are not indexed yet, the newest first.
+-- Calls from an id on that have ended and are not indexed yet, the oldest first: what a call says anew is what those
+-- before it did not say.
 SELECT call_id FROM seals
 WHERE call_id >= $2 AND NOT EXISTS (SELECT FROM outcomes WHERE outcomes.call_id = seals.call_id)
-ORDER BY call_id DESC LIMIT $1;
+ORDER BY call_id LIMIT $1;
 
 -- name: count_unread
 SELECT count(*) AS calls FROM calls WHERE NOT EXISTS (SELECT FROM outcomes WHERE outcomes.call_id = calls.call_id);
@@ -27,6 +28,10 @@ SELECT count(*) AS calls FROM calls WHERE NOT EXISTS (SELECT FROM outcomes WHERE
 -- Which of these texts a session has said before, by their digest.
 SELECT DISTINCT md5(said.text) AS digest FROM said JOIN calls USING (call_id)
 WHERE calls.session = $1 AND calls.session <> '' AND said.call_id < $2 AND md5(said.text) = ANY ($3::text[]);
+
+-- name: hold_call
+-- Whether the call is still there; it stays until the transaction is over.
+SELECT call_id FROM calls WHERE call_id = $1 FOR KEY SHARE;
 
 -- name: forget_said
 DELETE FROM said WHERE call_id = ANY ($1::text[]);
