@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -73,6 +73,11 @@ async def list_calls(
     """Return the newest calls first. `model` is a glob with `*`, `since` in microseconds."""
     pattern = re.sub(r"([%_\\])", r"\\\1", model or "*").replace("*", "%")
     return [_summary(row) for row in await store.fetch("list_calls", session, pattern, since, limit)]
+
+
+async def summaries_of(store: Store, calls: Sequence[str]) -> list[Summary]:
+    """Return the lines of these calls, the newest first."""
+    return [_summary(row) for row in await store.fetch("summaries", list(calls))]
 
 
 async def find_call(store: Store, prefix: str) -> str:

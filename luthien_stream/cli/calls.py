@@ -9,11 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from luthien_stream.activity.read import Summary, list_calls
+from luthien_stream.activity.find import Selection, find_calls
+from luthien_stream.activity.read import Summary, list_calls, summaries_of
 from luthien_stream.cli.common import add_instance_flags, console, count, find_instance, print_json, run_async
 from luthien_stream.cli.plain import SHORT_ID, iso, milliseconds, parse_since, printable, span, when
 from luthien_stream.cli.recorded import open_record
 from luthien_stream.events.log import PolicyRan
+from luthien_stream.record.filter import parse
 
 HELP = (
     """List recorded calls, newest first: what was asked for, how it ended, how long it took, what policies decided."""
@@ -22,6 +24,7 @@ EPILOG = """\
 examples:
   luthien-stream calls                        the last 30
   luthien-stream calls --since 1h --model 'claude-*'
+  luthien-stream calls --query '~v deny | ~o failed'
   luthien-stream calls --session 4f1c... --json
   luthien-stream show 0192f3a4-7c1e           one of them, by the beginning of its id
 """
@@ -38,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--session", default="", metavar="ID", help="only calls of this agent session")
     parser.add_argument("--model", default="", metavar="GLOB", help="only calls to these models")
+    parser.add_argument("--query", default="", metavar="FILTER", help="only calls that fit: '~p shell_guard ~v deny'")
     parser.add_argument("--since", metavar="TIME", help="only calls after: 30s, 10m, 2h, 1d, or 2026-01-31T12:00")
     parser.add_argument("--limit", type=count, default=30, metavar="N", help="at most so many (default: %(default)s)")
     add_instance_flags(parser)
@@ -53,13 +57,18 @@ def run(args: argparse.Namespace) -> int:
         out = console()
         print_table(out, table_of(calls, FIRST_COLUMNS if out.is_terminal and out.width < NARROW else COLUMNS))
     else:
-        console().print("No recorded call" + (" like this." if args.session or args.model or args.since else " yet."))
+        console().print(
+            "No recorded call" + (" like this." if args.session or args.model or args.since or args.query else " yet.")
+        )
     return 0
 
 
 async def _calls(args: argparse.Namespace) -> list[Summary]:
     since = parse_since(args.since) if args.since else 0
     async with open_record(find_instance(args)) as store:
+        if args.query:
+            wanted = Selection(since, 0, args.model, args.session, parse(args.query), args.limit, children=True)
+            return await summaries_of(store, await find_calls(store, wanted))
         return await list_calls(store, session=args.session, model=args.model, since=since, limit=args.limit)
 
 
@@ -71,6 +80,9 @@ def as_object(call: Summary) -> dict[str, Any]:
         "model": call.model,
         "format": call.format,
         "session": call.session,
+        "user": call.user_name,
+        "parent": call.parent,
+        "label": call.label,
         "client": call.client,
         "key": call.key,
         "streamed": call.streamed,

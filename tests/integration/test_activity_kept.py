@@ -18,7 +18,7 @@ from luthien_stream.activity.heads import HeadsFile
 from luthien_stream.activity.importing import write_record
 from luthien_stream.activity.indexing import Indexing
 from luthien_stream.activity.labels import list_labels, put_label
-from luthien_stream.activity.read import list_calls, record_of
+from luthien_stream.activity.read import list_calls, record_of, summaries_of
 from luthien_stream.activity.search import list_sessions, search
 from luthien_stream.activity.store import Store
 from luthien_stream.embedded.postgres import EmbeddedPostgres
@@ -149,7 +149,9 @@ async def test_a_day_is_dropped_with_what_only_it_said(store: Store, tmp_path: P
 )
 async def test_filters_of_stored_calls(store: Store, text: str, count: int) -> None:
     """The same language as in a live reading."""
-    assert len(await find_calls(store, Selection(query=parse(text)))) == count
+    found = await find_calls(store, Selection(query=parse(text)))
+    assert len(found) == count
+    assert [one.call_id for one in await summaries_of(store, found)] == found[::-1]
 
 
 @pytest.mark.parametrize("text", ["~", "~zz x", "~m", "(~m x", "~m x)", "|", "! "])

@@ -109,6 +109,9 @@ WHERE ($1 = '' OR session = $1) AND model LIKE $2 AND time >= $3
 ORDER BY time DESC
 LIMIT $4;
 
+-- name: summaries
+SELECT * FROM summaries WHERE call_id = ANY ($1::text[]) ORDER BY time DESC;
+
 -- name: summary
 SELECT * FROM summaries WHERE call_id = $1;
 
