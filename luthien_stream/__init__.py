@@ -11,12 +11,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from luthien_stream.policy.run import run as run
-    from luthien_stream.replay.library import load as load
-    from luthien_stream.replay.library import replay as replay
+    from luthien_stream.replay.in_python import load as load
+    from luthien_stream.replay.in_python import replay as replay
 
 _LAZY = {
     "run": "luthien_stream.policy.run",
-    "load": "luthien_stream.replay.library",
+    "load": "luthien_stream.replay.in_python",
 }
 
 
