@@ -21,7 +21,7 @@ from luthien_stream.events.log import (
     SampleRequested,
 )
 from luthien_stream.record.made import PATHS
-from luthien_stream.replay.again import Ask
+from luthien_stream.replay.asking import Ask
 from luthien_stream.replay.pool import Result
 
 DEADLINE_S = 600.0

@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from luthien_stream.activity.heads import FOLDER
+from luthien_stream.activity.proving import heads_in
 from luthien_stream.cli.candidate import add_candidate_flags, candidate, installed
-from luthien_stream.cli.common import add_instance_flags, fail, print_json
+from luthien_stream.cli.common import add_instance_flags, data_folder, fail, print_json
 from luthien_stream.cli.compare_lines import lines
 from luthien_stream.cli.plain import SHORT_ID, printable
 from luthien_stream.cli.progress import Progress
 from luthien_stream.cli.serving import serve
-from luthien_stream.cli.sources import EXAMPLES, add_selection_flags, opened
+from luthien_stream.cli.sources import EXAMPLES, Calls, add_selection_flags, opened
 from luthien_stream.cli.try_effects import read_effects
 from luthien_stream.cli.write_test import write_test
 from luthien_stream.errors import ConfigError, LuthienError
@@ -128,7 +130,7 @@ def _run(args: argparse.Namespace) -> int:
             return _write_test(args, list(calls.records(found)), tried)
         records = calls.records(found)
         cutting = options if chunking.kind == "recorded" else replace(options, cut=chunking.apply)
-        made = _verified(args, records) if tried is None else compare_all(records, tried, cutting)
+        made = _verified(args, calls, found) if tried is None else compare_all(records, tried, cutting)
         return _print(args, made, found, pace)
 
 
@@ -142,9 +144,18 @@ def _write_test(args: argparse.Namespace, records: Sequence[Record], tried: Cand
     return 0
 
 
-def _verified(args: argparse.Namespace, records: Iterable[Record]) -> Iterator[Comparison]:
-    here = installed(args)
-    return (verify(record, here) for record in records)
+def _verified(args: argparse.Namespace, calls: Calls, found: Sequence[str | Path]) -> Iterator[Comparison]:
+    """Run again, and say first what the seals of the record say: they know of inputs too that nothing came of."""
+    here, heads = installed(args), None
+    for one in found:
+        if isinstance(one, Path):
+            yield from (verify(record, here) for record in calls.records([one]))
+            continue
+        heads = heads or heads_in(data_folder(args) / FOLDER)
+        for record in calls.records([one]):
+            made = verify(record, here)
+            wrong = calls.wrong(one, heads)
+            yield replace(made, status="incomplete", why="; ".join(wrong)) if wrong else made
 
 
 def _print(args: argparse.Namespace, made: Iterator[Comparison], found: Sequence[str | Path], pace: _Pace) -> int:
@@ -200,12 +211,12 @@ def _options(args: argparse.Namespace) -> Options:
         given = dict(read_effects(Path(args.effects.removeprefix("fake:"))))
     elif args.effects not in ("log", "live"):
         raise ConfigError(f"--effects {args.effects!r} is none of log, live, fake:FILE")
-    live = args.effects == "live" or args.on_miss == "live"
-    if live:
-        from luthien_stream.cli.live import asker
+    options = Options(args.on_miss, given, now=time.time_ns() // 1000 if args.clock == "now" else 0)
+    if args.effects != "live" and args.on_miss != "live":
+        return options
+    from luthien_stream.cli.live import asker
 
-        return Options(args.on_miss, given, ask=asker(args), first="live" if args.effects == "live" else "log")
-    return Options(args.on_miss, given, now=time.time_ns() // 1000 if args.clock == "now" else 0)
+    return replace(options, ask=asker(args), first="live" if args.effects == "live" else "log")
 
 
 class _Pace:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from luthien_stream.activity.find import Selection, find_calls
+from luthien_stream.activity.proving import Heads, prove
 from luthien_stream.activity.read import CallUnknown, find_call, record_of
 from luthien_stream.activity.store import Store
 from luthien_stream.cli.common import count, find_instance
@@ -92,6 +93,11 @@ class Calls:
                 yield from from_file(one)
             else:
                 yield self._runner.run(record_of(self.store, one))
+
+    def wrong(self, call: str, heads: Heads) -> list[str]:
+        """What of a recorded call is not what its seal says; empty where it holds, or has no seal yet."""
+        (proof,) = self._runner.run(prove(self.store, [call], heads))
+        return proof.wrong
 
     def _named(self, source: str) -> list[str]:
         try:

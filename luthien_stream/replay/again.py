@@ -29,18 +29,19 @@ from luthien_stream.formats import LENSES
 from luthien_stream.policy.beside import ShadowProgram
 from luthien_stream.policy.pipeline import Pipeline
 from luthien_stream.policy.program import PolicyProgram
-from luthien_stream.record.changes import changes
 from luthien_stream.record.lanes import Record
+from luthien_stream.replay.asking import Ask, AskedOnce, asked_of
+from luthien_stream.replay.chunking import CannotCut
+from luthien_stream.replay.differing import note_differences
 from luthien_stream.replay.feed import NotWhole, edge_of, lane, request_of
 from luthien_stream.replay.outcome import recorded_side, side_of, summary_of
 from luthien_stream.replay.pool import Pool, Result
 from luthien_stream.replay.proof import content
-from luthien_stream.replay.result import Asked, Change, Comparison, Side
+from luthien_stream.replay.result import Asked, Comparison, Side
 from luthien_stream.replay.virtual import Clocked, Passed
 
 OnMiss = Literal["fail", "skip", "live"]
-Ask = Callable[[SampleRequested], Result | None]
-"""Asks a model now; None where it cannot be asked."""
+MASKED = "secrets were masked in this record: a policy that looks for them does not find them"
 
 
 class Candidate(Struct, frozen=True):
@@ -95,10 +96,12 @@ def compare(
 ) -> Comparison:
     """Run the candidate over the call, and say what differs from what is on record."""
     comparison = Comparison(record.call_id, "same")
+    live = None if options.ask is None else AskedOnce(options.ask)
+    options = replace(options, ask=live)
     try:
         summary_of(record, comparison)
         comparison.recorded = recorded_side(record)
-        tried = record if options.cut is None else options.cut(record)
+        tried = record if options.cut is None else _otherwise(record, options.cut, comparison)
         first = _Run(tried, candidate, options, folds)
         comparison.candidate = first.side()
     except NotWhole as error:
@@ -107,12 +110,17 @@ def compare(
     except LuthienError as error:
         comparison.status, comparison.why = "nondeterministic", f"The candidate breaks: {error}"
         return comparison
-    comparison.asked, comparison.notes = first.asked, first.notes
+    comparison.asked = first.asked
+    comparison.notes += first.notes
+    if record.masked:
+        comparison.notes.append(MASKED)
     if first.missing:
         comparison.status, comparison.why = "missing_effect", _missing(first.missing[0])
     else:
-        _differences(comparison, [bound.name for bound in candidate.enforcing.policies])
+        note_differences(comparison, [bound.name for bound in candidate.enforcing.policies])
         twice = options.twice or (options.twice_if_changed and comparison.status == "differs")
+        if live is not None:
+            live.begin()
         if twice and not _equal(first, _Run(tried, candidate, options, folds)):
             comparison.status = "nondeterministic"
             comparison.why = "The candidate, run twice over the same record, gave two results"
@@ -120,6 +128,15 @@ def compare(
     if folds is not None:
         folds.add(first.folded)
     return comparison
+
+
+def _otherwise(record: Record, cut: Callable[[Record], Record], comparison: Comparison) -> Record:
+    """The call with its answer cut otherwise, as it is where that cannot be done."""
+    try:
+        return cut(record)
+    except CannotCut as error:
+        comparison.notes.append(f"{error}: it is cut as it was recorded")
+        return record
 
 
 class _Run:
@@ -174,7 +191,8 @@ class _Run:
         clocked.run([replace(event) for event in self._inputs])
         cut = _cut_of(self._record)
         if cut is not None and not clocked.passed.missing:
-            clocked.end(str(cut.value["reason"]), str(cut.value["message"]), cut.time)
+            now = cut.time + self._inputs[0].time - self._request.time
+            clocked.end(str(cut.value["reason"]), str(cut.value["message"]), now)
         self.missing += clocked.passed.missing
         return clocked.passed
 
@@ -199,7 +217,7 @@ class _Run:
         if found is None and options.ask is not None and (live or options.on_miss == "live"):
             found, live = options.ask(requested), True
         if found is not None:
-            self.asked.append(_asked(requested, found, "live" if live else "log"))
+            self.asked.append(asked_of(requested, found, "live" if live else "log"))
         return found
 
     def _given(self, want: Want) -> Result | None:
@@ -228,15 +246,6 @@ def _moved(inputs: list[AnyEvent], now: int) -> list[AnyEvent]:
     return [replace(event, time=event.time + by) for event in inputs]
 
 
-def _asked(requested: SampleRequested, result: Result, source: Literal["log", "live"]) -> Asked:
-    frames = [event.frame for event in result.inputs if isinstance(event, ChunkReceived)]
-    lens = LENSES.get(requested.format)
-    usage = (lens.usage_of(frames) if lens is not None and frames else None) or {}
-    sent = usage.get("prompt_tokens", usage.get("input_tokens", 0)) or 0
-    got = usage.get("completion_tokens", usage.get("output_tokens", 0)) or 0
-    return Asked(requested.policy, requested.model, requested.why, source, sent, got)
-
-
 def _cut_of(record: Record) -> EffectRecorded | None:
     """That the call was ended early where it was decided on first."""
     slip = request_of(record).slip
@@ -262,35 +271,3 @@ def _equal(one: _Run, other: _Run) -> bool:
 
 def _bare(event: AnyEvent) -> Any:
     return (event.frame, event.of) if isinstance(event, ChunkReleased) else content(event)
-
-
-def _differences(comparison: Comparison, names: Sequence[str]) -> None:
-    recorded, candidate = comparison.recorded, comparison.candidate
-    by = _by(recorded, candidate) or (names[0] if len(names) == 1 else "")
-    found: list[Change] = []
-    if recorded.request != candidate.request:
-        before, after = ((side.request or b"").decode(errors="replace") for side in (recorded, candidate))
-        found.append(Change("request", before, after, by))
-    if recorded.frames != candidate.frames:
-        found += [Change(*one, by=by) for one in changes(recorded.said, candidate.said)]
-    if recorded.end != candidate.end:
-        found.append(Change("end", recorded.end, candidate.end, by))
-    if not found and recorded.frames != candidate.frames:
-        found.append(Change("events", f"{len(recorded.frames)} frames", f"{len(candidate.frames)} frames", by))
-    comparison.changes = found
-    if any(change.what != "events" for change in found):
-        comparison.status = "differs"
-        comparison.why = f"{', '.join(dict.fromkeys(change.what for change in found))} differ"
-        pairs = enumerate(zip(recorded.frames, candidate.frames, strict=False))
-        shorter = min(len(recorded.frames), len(candidate.frames))
-        comparison.at = next((n for n, (a, b) in pairs if a != b), shorter)
-
-
-def _by(recorded: Side, candidate: Side) -> str:
-    """The policies that decided on one side only."""
-    return ", ".join(sorted({policy for policy, _, _ in _acts(recorded) ^ _acts(candidate)}))
-
-
-def _acts(side: Side) -> set[tuple[str, str, str]]:
-    acts = [one for one in side.decisions if not one.shadow and one.kind not in ("allow", "score")]
-    return {(one.policy, one.kind, one.about) for one in acts}

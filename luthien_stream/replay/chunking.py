@@ -88,12 +88,12 @@ def _answer(events: Iterable[Event], cut: Cut) -> Answer:
         if isinstance(event, ToolCall):
             pieces.append(Call(event.id, event.name, cut(event.arguments)))
         elif isinstance(event, Opaque):
-            raise CannotCut(f"The answer has {event.kind}, which cannot be written anew: use --chunking recorded")
+            raise CannotCut(f"The answer has {event.kind}, which cannot be written anew")
         elif isinstance(event, End):
             stop = event.reason
     close()
     if stop not in ("stop", "length", "tool_calls", "content_filter"):
-        raise CannotCut(f"The answer ended with {stop!r}: use --chunking recorded")
+        raise CannotCut(f"The answer ended with {stop!r}, which cannot be written anew")
     return Answer("", tuple(pieces), stop)  # type: ignore[arg-type]
 
 

@@ -42,7 +42,7 @@ class Pool:
             question = with_body(sample, record)
             inputs = list(_answer(record, f"{SAMPLE}{key}"))
             result = Result((inputs[-1].time if inputs else sample.time) - sample.time, None, inputs, sample.time)
-            self._results[_sample(question)].append(result)  # type: ignore[arg-type]
+            self._results[question_of(question)].append(result)  # type: ignore[arg-type]
         for stored in sorted(record.events, key=lambda one: one.entry):
             effect = stored.event
             if isinstance(effect, EffectRecorded) and effect.kind not in ("sample", "cut"):
@@ -61,7 +61,7 @@ class Pool:
 
     def answer(self, requested: SampleRequested) -> Result | None:
         """The next answer of a model to this question, None if there is none on record."""
-        found = self._results.get(_sample(requested))
+        found = self._results.get(question_of(requested))
         return found.popleft() if found else None
 
     def _policy(self, src: str, key: str) -> str:
@@ -69,7 +69,8 @@ class Pool:
         return names[int(index)] if index.isdigit() and int(index) < len(names) else ""
 
 
-def _sample(asked: SampleRequested) -> Hashable:
+def question_of(asked: SampleRequested) -> Hashable:
+    """What makes a question to a model the same one."""
     return (asked.policy, asked.why, asked.model, asked.format, sha256(asked.body).hexdigest())
 
 

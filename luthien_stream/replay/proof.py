@@ -9,7 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from luthien_stream.core.digest import EMPTY, chain
-from luthien_stream.events.log import AnyEvent, ChunkReleased, LogEvent, ResponseFailed, Unknown
+from luthien_stream.core.program import SAMPLE
+from luthien_stream.events.log import AnyEvent, ChunkReleased, LogEvent, ResponseFailed, Terminal, Unknown
 from luthien_stream.events.pack import encode_event, type_of
 from luthien_stream.replay.feed import Given, Input
 from luthien_stream.replay.rerun import Rerun
@@ -35,7 +36,7 @@ def check(stage: str, recorded: Sequence[Input], again: Rerun, given: Given, *, 
         return Finding("missing_effect", f"{stage} waits for {', '.join(again.unanswered)}, which is not on record")
     for n in sorted(found.keys() | made.keys() if whole else found.keys()):
         if n not in made or n not in found or not is_same(found[n], made[n]):
-            return _differs(stage, n, found, made)
+            return _cut_short(stage, n, made, given) or _differs(stage, n, found, made)
         if found[n].prev >= 0 and found[n].prev != made[n].prev:
             return _digest(stage, n, found, made)
     return _effects(stage, again, given)
@@ -56,6 +57,15 @@ def content(event: AnyEvent) -> bytes:
     if getattr(bare, "body_ref", ""):
         bare = replace(bare, body=b"")
     return encode_event(bare)  # type: ignore[arg-type]
+
+
+def _cut_short(stage: str, n: int, made: dict[int, AnyEvent], given: Given) -> Finding | None:
+    """Whether less came out because the end of what the stage was given is missing."""
+    own = [one for one in given.inputs if not one.src.startswith(SAMPLE)]
+    if n in made or given.cut is not None or not own or isinstance(own[-1].event, Terminal):
+        return None
+    src, last = own[-1].src, own[-1].event.n
+    return Finding("incomplete", f"{stage}: the event {last + 1} of {src}, which ends what it was given, is missing")
 
 
 def _differs(stage: str, n: int, found: dict[int, AnyEvent], made: dict[int, AnyEvent]) -> Finding:

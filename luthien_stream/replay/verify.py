@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 
 from luthien_stream.core.program import Program
 from luthien_stream.errors import LuthienError
@@ -15,6 +16,7 @@ from luthien_stream.replay.feed import (
     Given,
     Input,
     NotWhole,
+    edge_of,
     given,
     given_beside,
     given_up,
@@ -39,17 +41,21 @@ def verify(record: Record, installed: Installed) -> Comparison:
             raise NotWhole("Secrets were masked in this record, so it proves nothing: export it with --raw")
         comparison.recorded = comparison.candidate = recorded_side(record)
         findings = list(_findings(record, installed))
+        comparison.notes = _notes(record, installed)
     except NotWhole as error:
         findings = [Finding("incomplete", str(error))]
     worst = max(findings, key=lambda one: EXIT[one.status], default=None)
     if worst is not None:
         comparison.status, comparison.why, comparison.at = worst.status, worst.why, worst.at
-    comparison.notes = _notes(record, installed)
     return comparison
 
 
 def _findings(record: Record, installed: Installed) -> Iterator[Finding]:
     slip = request_of(record).slip
+    lane(record, edge_of(record))
+    for ref, body in record.bodies.items():
+        if sha256(body).hexdigest() != ref:
+            yield Finding("incomplete", f"The body {ref[:12]}… of the call {record.call_id} was changed")
     for hop in slip.hops:
         yield from _stage(record, installed, hop.stage)
     for key in watchers_of(record):
@@ -82,7 +88,7 @@ def _run(record: Record, installed: Installed, pipeline: Pipeline) -> Finding | 
         return found
     second = _again(record, installed, pipeline, what, beside=beside)
     if isinstance(second, Rerun) and _same(first, second):
-        more = "run again twice it is the same: something outside the policies' files has changed"
+        more = "each time the same: what the stage was given has changed, or something outside the policies' files"
         return Finding(found.status, f"{found.why} ({more})", found.at)
     return Finding(found.status, f"{found.why} (and each time it is another)", found.at)
 
