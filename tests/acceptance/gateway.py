@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -110,6 +111,16 @@ class Gateway:
     def instance(self) -> Instance:
         """Where its Redis and Postgres are."""
         return read_instance(self.data)
+
+    async def proved(self, calls: int) -> None:
+        """So many calls are on record and over, and all hold: against their seals, and when they are run again."""
+        await wait_until(lambda: self._over() >= calls, timeout=60)
+        said = await asyncio.to_thread(self.command, "replay", "--verify", "--since", "1h")
+        assert " same" in said.splitlines()[-1], said
+
+    def _over(self) -> int:
+        said = self.command("calls", "--json", "--limit", "1000")
+        return sum(json.loads(line)["outcome"] != "open" for line in said.splitlines())
 
     def role(self, name: str) -> list[psutil.Process]:
         """The living children of a role (`edge`, `worker`, `valkey`, ...), by their command lines."""

@@ -44,7 +44,8 @@ async def asking(tmp_path: Path, wait_s: float = 120.0, **more: Any) -> AsyncIte
     (tmp_path / "workers").mkdir()
     (tmp_path / "workers" / "ask_first.py").write_text(POLICY)
     pipeline = [{"use": "ask_first", "with": {"wait_s": wait_s}}]
-    async with FakeProvider() as fake, Gateway(tmp_path, fake.url, pipeline=pipeline, database="none", **more) as up:
+    more.setdefault("database", "none")
+    async with FakeProvider() as fake, Gateway(tmp_path, fake.url, pipeline=pipeline, **more) as up:
         yield up
 
 
@@ -150,7 +151,7 @@ async def test_a_late_approval_counts_for_the_next_identical_tool_call(tmp_path:
 
 async def test_a_worker_killed_while_a_person_is_awaited_is_taken_over(tmp_path: Path) -> None:
     """Every client has the very bytes of an undisturbed run, whatever died while it waited."""
-    async with asking(tmp_path, workers=2) as gateway, session() as http:
+    async with asking(tmp_path, workers=2, database="embedded") as gateway, session() as http:
         calm = ask(gateway, http)
         hold = await waiting(gateway)
         await approvals(gateway, "approve", hold["call_id"])
@@ -163,6 +164,7 @@ async def test_a_worker_killed_while_a_person_is_awaited_is_taken_over(tmp_path:
             code, said = await approvals(gateway, "approve", hold["call_id"])
             assert (code, said) in ((0, "approve: the call goes on with it\n"), (4, said))
             assert (await held).body == want
+        await gateway.proved(1 + ROUNDS)
 
 
 async def test_an_approval_outlives_the_edge_of_its_call(tmp_path: Path) -> None:

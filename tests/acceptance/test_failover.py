@@ -68,6 +68,7 @@ async def test_a_killed_worker_is_taken_over_without_a_wrong_byte(
             got, moved = await disturbed(gateway, signal.SIGKILL, after=3 + 2 * turn)
             check(got, calm)
             assert moved >= 8, f"round {turn}: only {moved} streams changed owner"
+        await gateway.proved((1 + ROUNDS) * STREAMS)
 
 
 @pytest.mark.parametrize("pipeline", [PASS, HOLD], ids=["noop", "holds-text"])
@@ -82,6 +83,7 @@ async def test_a_paused_worker_that_wakes_up_writes_nothing(
             got, moved = await disturbed(gateway, signal.SIGSTOP, after=4)
             check(got, calm)
             assert moved >= 8
+        await gateway.proved(3 * STREAMS)
 
 
 async def test_a_killed_redis_comes_back_and_no_byte_is_wrong(tmp_path: Path, provider: FakeProvider) -> None:
@@ -94,6 +96,7 @@ async def test_a_killed_redis_comes_back_and_no_byte_is_wrong(tmp_path: Path, pr
         kill(gateway.role("valkey")[0])
         await running
         check(got, calm)
+        await gateway.proved(2 * STREAMS)
 
 
 async def test_a_log_truncated_at_rest_gives_the_whole_answer_or_a_typed_error(

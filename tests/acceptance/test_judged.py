@@ -42,7 +42,7 @@ async def judged(tmp_path: Path) -> AsyncIterator[tuple[Gateway, FakeProvider]]:
             "claude": {"base_url": fake.url, "format": "anthropic_messages", "passthrough": True},
             "opinions": {"base_url": f"{judge.url}/v1", "format": "openai_chat", "api_key": "sk-judge-key-0123"},
         }
-        more = {"providers": providers, "database": "none", "workers": 2}
+        more = {"providers": providers, "workers": 2}
         async with Gateway(tmp_path, fake.url, pipeline=pipeline, **more) as gateway:
             yield gateway, judge
 
@@ -83,3 +83,4 @@ async def test_workers_killed_while_their_judge_is_awaited(tmp_path: Path) -> No
             got.body = got.body.replace(PING, b"")  # the client waits longer than a stream may be silent
             assert got.body == want.body.replace(PING, b""), f"round {turn}: {got.body[-300:]!r}"
             assert len(judge.requests) == asked + 1
+        await gateway.proved(2 + ROUNDS)

@@ -60,8 +60,7 @@ async def running(tmp_path: Path) -> AsyncIterator[tuple[Gateway, FakeProvider, 
             "claude": {"base_url": fake.url, "format": "anthropic_messages", "passthrough": True},
             "opinions": {"base_url": f"{judge.url}/v1", "format": "openai_chat", "api_key": "sk-judge-key-0123"},
         }
-        more: dict[str, Any] = {"providers": providers, "database": "none"}
-        async with Gateway(tmp_path, fake.url, pipeline=PIPELINE, **more) as gateway:
+        async with Gateway(tmp_path, fake.url, pipeline=PIPELINE, providers=providers) as gateway:
             yield gateway, fake, judge
 
 
@@ -119,3 +118,4 @@ async def test_protocols_in_a_running_gateway(tmp_path: Path) -> None:
         shown = judge.requests[-1].json["messages"][1]["content"].splitlines()
         assert json.loads(shown[-1]) == {"judged": {"name": "sh", "arguments": '{"command": "ls"}'}}
         judge.resume()
+        await gateway.proved(4)

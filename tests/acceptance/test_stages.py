@@ -57,6 +57,7 @@ async def test_a_worker_of_either_stage_is_taken_over_without_a_wrong_byte(tmp_p
             kill(worker, signal.SIGKILL)
             await running
             check(got, calm)
+        await gateway.proved(4 * STREAMS)
 
 
 async def _owns(gateway: Gateway, stage: str, worker: psutil.Process, partitions: int) -> bool:
