@@ -63,6 +63,11 @@ def configure(role: str) -> None:
     _take_in_libraries(shared, renderer)
 
 
+def keep_off_output() -> None:
+    """Let what a command logs by the way go to standard error: what it prints may be read by a program."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def _renderer(wish: str) -> Processor:
     if wish == "console" or (wish != "json" and sys.stderr.isatty()):
         plain = structlog.dev.plain_traceback

@@ -6,8 +6,9 @@ What only those calls named goes with them: bodies, and the pieces that no other
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -29,6 +30,11 @@ _SWEEPS = ("sweep_labels", "sweep_bodies", "sweep_chains", "sweep_pieces")
 async def calls_of(store: Store, *, session: str = "", user: str = "", call: str = "") -> list[str]:
     """The calls that would be forgotten, those that policies made for them too."""
     return sorted(row["call_id"] for row in await store.fetch("calls_to_forget", session, user, call))
+
+
+async def about(store: Store, calls: Sequence[str]) -> Mapping[str, Any]:
+    """What would go: calls, children, sessions, users, and the times of the first and the last (microseconds)."""
+    return (await store.fetch("about_calls", list(calls)))[0]
 
 
 async def forget(store: Store, calls: Sequence[str], heads: HeadsFile, *, by: str) -> dict[str, int]:
@@ -69,7 +75,7 @@ class Retention:
             await wait_for_stop(self._stop, EVERY_S)
 
     async def look(self, today: date) -> list[date]:
-        """Drop what is too old; return the days. Raises `StoreError`, `OSError`."""
+        """Drop what is too old; return the days. Imported calls of such a day stay. Raises `StoreError`, `OSError`."""
         known: list[date] = [row["day"] for row in await self._store.fetch("days")]
         due = [day for day in known if day < today - timedelta(days=self._days)]
         for day in due:

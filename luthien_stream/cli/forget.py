@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from collections.abc import Mapping
+from typing import Any
 
-from luthien_stream.activity.forgetting import calls_of, forget
+from luthien_stream.activity.forgetting import about, calls_of, forget
 from luthien_stream.activity.heads import FOLDER, HeadsFile
 from luthien_stream.activity.read import find_call
 from luthien_stream.cli.common import add_instance_flags, data_folder, fail, find_instance, print_json, run_async
+from luthien_stream.cli.plain import day_and_time
 from luthien_stream.cli.recorded import open_record
 
 HELP = """Delete what is recorded of a session, of a user or of one call: requests, both lanes, verdicts, effects,
@@ -44,7 +47,8 @@ async def _run(args: argparse.Namespace) -> int:
         calls = await calls_of(store, session=args.session, user=args.user, call=call)
         if not calls:
             return fail("nothing like this is recorded")
-        if not args.yes and not _agreed(len(calls)):
+        sys.stderr.write(_told(await about(store, calls)))
+        if not args.yes and not _agreed():
             return fail("nothing was deleted; --yes does not ask")
         gone = await forget(store, calls, HeadsFile(data_folder(args) / FOLDER), by=_me())
     if args.json:
@@ -55,8 +59,17 @@ async def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _agreed(calls: int) -> bool:
-    sys.stderr.write(f"Delete {calls} calls for good? Write yes: ")
+def _told(what: Mapping[str, Any]) -> str:
+    """What will go, before it does."""
+    when = f"{day_and_time(what['first_time'])} to {day_and_time(what['last_time'])}"
+    return (
+        f"{what['calls']} calls ({what['children']} of them asked by policies) of {what['sessions']} sessions and "
+        f"{what['users']} users, {when}: requests, both lanes, verdicts, effects, labels, index\n"
+    )
+
+
+def _agreed() -> bool:
+    sys.stderr.write("Delete them for good? Write yes: ")
     sys.stderr.flush()
     return sys.stdin.isatty() and sys.stdin.readline().strip() == "yes"
 

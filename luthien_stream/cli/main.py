@@ -87,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(module: ModuleType, args: argparse.Namespace) -> int:
+    importlib.import_module("luthien_stream.logging").keep_off_output()  # after `_spare_rich`
     try:
         return int(module.run(args))
     except LuthienError as error:

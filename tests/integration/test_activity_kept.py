@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from luthien_stream.activity.days import day_of
 from luthien_stream.activity.find import Selection, find_calls
-from luthien_stream.activity.forgetting import Retention, calls_of, forget
+from luthien_stream.activity.forgetting import Retention, about, calls_of, forget
 from luthien_stream.activity.heads import HeadsFile
 from luthien_stream.activity.importing import write_record
 from luthien_stream.activity.indexing import Indexing
@@ -120,6 +120,8 @@ async def test_a_day_is_dropped_with_what_only_it_said(store: Store, tmp_path: P
     assert day is not None
     assert later is not None
     assert day < later
+    async with store.transaction() as connection:
+        await connection.execute("UPDATE calls SET edge = 'e1' WHERE session = 'talk-0'")
     retention = Retention(store, HeadsFile(tmp_path / "heads"), 1, asyncio.Event())
     assert await retention.look(day + timedelta(days=1)) == []
     dropped = await retention.look(later + timedelta(days=1))
@@ -130,6 +132,44 @@ async def test_a_day_is_dropped_with_what_only_it_said(store: Store, tmp_path: P
     assert '"note":"dropped"' in next((tmp_path / "heads").glob("*.jsonl")).read_text()
     assert await write_record(store, replace(first))
     assert await left(store, "calls") == 3
+
+
+async def test_imported_calls_of_an_old_day_stay(store: Store, tmp_path: Path) -> None:
+    """Their time is not when they came; whatever else the day has goes."""
+    first, second, *_ = sessions()
+    day = day_of(first.call_id)
+    assert day is not None
+    async with store.transaction() as connection:
+        await connection.execute("UPDATE calls SET edge = 'e1' WHERE call_id = $1", second.call_id)
+    retention = Retention(store, HeadsFile(tmp_path / "heads"), 1, asyncio.Event())
+    assert day in await retention.look(day + timedelta(days=9))
+    assert (await record_of(store, first.call_id)).bodies == first.bodies
+    assert (await record_of(store, second.call_id)).events == []
+
+
+async def test_what_policies_asked_for_is_forgotten_with_the_call(store: Store) -> None:
+    """A judge's call, and one that was made for that."""
+    parent, child, grandchild, other = (record.call_id for record in sessions())
+    async with store.transaction() as connection:
+        for call, made_for in ((child, parent), (grandchild, child)):
+            await connection.execute("UPDATE calls SET parent = $2, session = '' WHERE call_id = $1", call, made_for)
+    assert await calls_of(store, call=parent) == sorted([parent, child, grandchild])
+    said = await about(store, [parent, child, grandchild])
+    assert (said["calls"], said["children"], said["sessions"]) == (3, 2, 1)
+    assert await calls_of(store, call=other) == [other]
+
+
+async def test_a_day_that_another_recorder_dropped_is_made_again(store: Store, server: EmbeddedPostgres) -> None:
+    """Or its rows would lie where no day can be made any more."""
+    first, *_, last = sessions()
+    day = day_of(first.call_id)
+    assert day_of(last.call_id) != day
+    async with store.transaction() as connection:
+        await connection.execute("UPDATE calls SET edge = 'e1'")
+        await connection.execute("SELECT drop_day($1)", day)
+    assert await write_record(store, first)
+    (row,) = await store.select("SELECT count(*) AS rows FROM calls_other")
+    assert row["rows"] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,19 @@
 -- name: calls_to_forget
--- The calls of a session, of a user, or one; and those that policies made for them.
-WITH chosen AS (
+-- The calls of a session, of a user, or one; those that policies made for them, and for those again.
+WITH RECURSIVE chosen AS (
     SELECT call_id FROM calls
     WHERE ($1 <> '' AND session = $1) OR ($2 <> '' AND user_name = $2) OR ($3 <> '' AND call_id = $3)
+    UNION
+    SELECT calls.call_id FROM calls JOIN chosen ON calls.parent = chosen.call_id
 )
-SELECT call_id FROM chosen UNION SELECT call_id FROM calls WHERE parent IN (SELECT call_id FROM chosen);
+SELECT call_id FROM chosen;
+
+-- name: about_calls
+SELECT
+    count(*) AS calls, count(*) FILTER (WHERE parent <> '') AS children,
+    count(DISTINCT session) FILTER (WHERE session <> '') AS sessions,
+    count(DISTINCT user_name) FILTER (WHERE user_name <> '') AS users, min(time) AS first_time, max(time) AS last_time
+FROM calls WHERE call_id = ANY ($1::text[]);
 
 -- name: forget_calls
 DELETE FROM calls WHERE call_id = ANY ($1::text[]);
