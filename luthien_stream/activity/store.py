@@ -113,7 +113,7 @@ class Store:
     async def _make_days(self, wanted: Collection[date]) -> None:
         """Make partitions in a transaction of their own, those of tomorrow too: they lock whole tables."""
         latest = max(self._days, default=date.min)
-        new = {day for day in wanted if day != latest or not self._days}  # another recorder may drop older ones
+        new = {day for day in wanted if day != latest}  # another recorder may drop older ones
         if not new:
             return
         async with self.transaction() as connection:
