@@ -28,7 +28,8 @@ else
 endif
 
 test-long: .venv/.developing ## the tests that take minutes
-	@$(BIN)/pytest -q -m long $(ARGS)
+	@$(BIN)/pytest -q -m long --hypothesis-profile=searching $(ARGS)
+	@$(BIN)/pytest -q -m "hypothesis and not long" --hypothesis-profile=searching -n 2 --dist loadfile $(ARGS)
 
 test-clients: .venv/.developing $(CLIENTS:%=.clients/%/.installed) .clients/node/.installed ## real clients (Node and 3 GB of disk needed)
 	@$(BIN)/pytest -q -m clients tests/clients $(ARGS); code=$$?; $(BIN)/python -m tests.clients.table; exit $$code

@@ -50,9 +50,7 @@ def _content_parts(role: str, content: Any, path: Path, new: bool) -> Iterator[R
                 yield RequestPart(role, "other", "", str(kind), path=at, new=new)
 
 
-def _call_parts(role: str, call: Any, path: Path, new: bool, names: Names) -> Iterator[RequestPart]:
-    if not isinstance(call, dict):
-        return
+def _call_parts(role: str, call: dict[str, Any], path: Path, new: bool, names: Names) -> Iterator[RequestPart]:
     id, kind = str(call.get("id", "")), "custom" if isinstance(call.get("custom"), dict) else "function"
     inner = call.get(kind)
     if isinstance(inner, dict):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from luthien_stream.core.lens import RequestPart
-from luthien_stream.formats.errors import EditError
+from luthien_stream.formats.errors import EditError, RequestError
 from luthien_stream.formats.json import DROP, parse
 from luthien_stream.formats.openai_chat.parts import turn_parts
 from luthien_stream.formats.request import RequestView
@@ -82,6 +82,14 @@ class ChatRequest(RequestView):
         super()._check()
         for field in ("n", *_LIMITS):
             self._typed(field, int, "a whole number")
+
+    def _check_message(self, message: Any, where: str) -> None:
+        super()._check_message(message, where)
+        calls = message.get("tool_calls")
+        if calls is None:
+            return
+        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+            raise RequestError(f"`{where}.tool_calls` must be an array of objects.", f"{where}.tool_calls")
 
     def _spelled(self, part: RequestPart, text: str) -> Any:
         if part.kind == "tool_call" and part.path[-1] == "arguments":

@@ -310,6 +310,15 @@ def test_a_bad_request_is_refused_by_name(lens: Lens, body: bytes, param: str) -
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize("calls", [b"true", b"{}", b'"a"', b"0", b'["a"]', b"[null]"])
+def test_tool_calls_that_cannot_be_shown_are_refused(calls: bytes) -> None:
+    """A chat message whose calls are no array of objects is refused by name: policies could not read them."""
+    body = b'{"model":"m","messages":[{"role":"assistant","tool_calls":%s}]}' % calls
+    with pytest.raises(RequestError) as caught:
+        CHAT.request(body)
+    assert caught.value.param == "messages[0].tool_calls"
+
+
 def test_lone_surrogates_pass() -> None:
     """A body that only lenient parsers read is shown, passes unedited, and can be edited."""
     body = b'{"model":"m","messages":[{"role":"user","content":"a\\ud83d"},{"role":"user","content":"b"}]}'
