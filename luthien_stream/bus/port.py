@@ -85,6 +85,24 @@ class Fold(Struct):
     deltas: list[Any] = field(default_factory=list)
 
 
+class Span(Struct, frozen=True):
+    """What a stream has held and what it still holds. All zero for one that is not there."""
+
+    added: int = 0
+    """How many entries were ever written to it."""
+    kept: int = 0
+    """How many are there."""
+    first: str = START
+    """Id of the oldest entry kept, `0-0` if none."""
+    last: str = START
+    """Id of the newest entry ever written."""
+
+    @property
+    def trimmed(self) -> int:
+        """How many entries are no longer there: the oldest."""
+        return self.added - self.kept
+
+
 class Settled(Struct, frozen=True):
     """What settle answers. `turn` is the last turn that the server knows, with `gap`."""
 
@@ -135,6 +153,9 @@ class Bus(Protocol):
 
     async def last_id(self, stream: str) -> str:
         """Id of the newest entry ever written, `0-0` if none."""
+
+    async def spans(self, streams: Sequence[str]) -> dict[str, Span]:
+        """What each stream holds."""
 
     async def register_stream(self, stream: str, *, recorded: bool) -> None:
         """Make a stream known to `streams()`; `recorded`: with the activity group from its beginning."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from luthien_stream.bus.ids import following, order
-from luthien_stream.bus.port import START, Bus, Reader
+from luthien_stream.bus.port import START, Bus, Reader, Span
 from luthien_stream.errors import BusError, BusUnavailable
 from tests.contract.conftest import Backend
 from tests.wait import wait_until
@@ -38,6 +38,18 @@ async def test_reading_from_the_start_sees_everything_in_order(bus: Bus, reader:
     assert sorted((e.stream, e.raw) for e in first) == [(A, b"0"), (A, b"1"), (A, b"2"), (B, b"b")]
     rest = await reader.read({A: ids[2], B: following(START)}, count=3)
     assert [e.raw for e in rest if e.stream == A] == [b"3", b"4"]
+
+
+async def test_a_span_tells_what_was_added_and_what_is_kept(bus: Bus) -> None:
+    """Trimmed entries still count as added, so that a reader knows how many it has missed."""
+    assert await bus.spans([A]) == {A: Span()}
+    ids = [await bus.append(A, b"%d" % n) for n in range(5)]
+    assert await bus.spans([A, B]) == {A: Span(5, 5, ids[0], ids[4]), B: Span()}
+    assert await bus.trim_stream(A, ids[3], max_age_ms=HOUR_MS) == 3
+    kept = (await bus.spans([A]))[A]
+    assert (kept, kept.trimmed) == (Span(5, 2, ids[3], ids[4]), 3)
+    await bus.trim_stream(A, following(ids[4]), max_age_ms=HOUR_MS)
+    assert await bus.spans([A]) == {A: Span(5, 0, START, ids[4])}
 
 
 async def test_any_bytes_pass(bus: Bus, reader: Reader) -> None:

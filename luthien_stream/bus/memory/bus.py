@@ -15,7 +15,7 @@ from luthien_stream.bus.memory.lasting import Lasting
 from luthien_stream.bus.memory.partition import Lease
 from luthien_stream.bus.memory.reader import MemoryReader, Waiters
 from luthien_stream.bus.memory.stream import Group
-from luthien_stream.bus.port import START, Acquired, Bus, Entry, Lag, Open, Settled, Settlement
+from luthien_stream.bus.port import START, Acquired, Bus, Entry, Lag, Open, Settled, Settlement, Span
 from luthien_stream.errors import BusAmbiguous, BusFull, BusUnavailable
 
 Snapshot = Data
@@ -88,6 +88,10 @@ class MemoryBus(Kept, Lasting, Bus):
     async def last_id(self, stream: str) -> str:
         found = self.data.find(stream, self.now_ms())
         return text(found.last) if found else START
+
+    async def spans(self, streams: Sequence[str]) -> dict[str, Span]:
+        found = {stream: self.data.find(stream, self.now_ms()) for stream in streams}
+        return {stream: each.span() if each else Span() for stream, each in found.items()}
 
     async def register_stream(self, stream: str, *, recorded: bool) -> None:
         made = self.data.make(stream, self.now_ms())

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from luthien_stream.bus import ids
 from luthien_stream.bus.limits import CLOSED_KEPT_MS
+from luthien_stream.bus.port import START, Span
 
 Id = tuple[int, int]
 ZERO: Id = (0, 0)
@@ -43,6 +44,8 @@ class Stream(Struct):
     """Milliseconds since 1970, 0 for never."""
     size: int = 0
     """Bytes of all entries."""
+    trimmed: int = 0
+    """How many entries were dropped."""
 
     def add(self, raw: bytes, now: int) -> str:
         """Append an entry at `now` (milliseconds) and return its id."""
@@ -65,7 +68,13 @@ class Stream(Struct):
         self.size -= sum(len(raw) for raw in self.raws[:count])
         del self.ids[:count]
         del self.raws[:count]
+        self.trimmed += count
         return count
+
+    def span(self) -> Span:
+        """What was added and what is kept."""
+        first = ids.text(self.ids[0]) if self.ids else START
+        return Span(self.trimmed + len(self.ids), len(self.ids), first, ids.text(self.last))
 
     def trim_point(self, wanted: Id, oldest: int) -> Id:
         """Return `wanted`, but not past what the group has not confirmed unless that is before `oldest` (ms)."""

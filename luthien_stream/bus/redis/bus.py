@@ -10,7 +10,7 @@ import msgspec
 
 from luthien_stream.bus import keys
 from luthien_stream.bus.limits import CLOSED_KEPT_MS, DEAD_LETTERS_KEPT
-from luthien_stream.bus.port import START, Acquired, Bus, Entry, Lag, Open, Settled, Settlement
+from luthien_stream.bus.port import START, Acquired, Bus, Entry, Lag, Open, Settled, Settlement, Span
 from luthien_stream.bus.redis import replies
 from luthien_stream.bus.redis.lasting import Lasting
 from luthien_stream.bus.redis.links import Reply, call_once, checked, find, is_existing_group, is_missing_group
@@ -63,6 +63,10 @@ class RedisBus(Lasting, Bus):
 
     async def last_id(self, stream: str) -> str:
         return replies.words(await self._server.script("last_id", (stream,)))
+
+    async def spans(self, streams: Sequence[str]) -> dict[str, Span]:
+        infos = await self._server.try_call(*(("XINFO", "STREAM", stream) for stream in streams))
+        return {stream: replies.span(info) for stream, info in zip(streams, infos, strict=True)}
 
     async def register_stream(self, stream: str, *, recorded: bool) -> None:
         group = keys.ACTIVITY_GROUP if recorded else "unrecorded"

@@ -176,6 +176,11 @@ def is_missing_group(reply: Reply) -> bool:
     return isinstance(reply, refusals.ResponseError) and str(reply).startswith(("NOGROUP", "UNBLOCKED"))
 
 
+def is_missing_key(reply: Reply) -> bool:
+    """Whether there is nothing under a key that was asked about."""
+    return isinstance(reply, refusals.ResponseError) and "no such key" in str(reply)
+
+
 def checked(reply: Reply) -> Reply:
     """Return a reply. Raises `BusFull`, `BusUnavailable` or `BusError` where it is a refusal."""
     if isinstance(reply, refusals.RedisError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from luthien_stream.bus.port import START, Acquired, Entry, Open, Settled
-from luthien_stream.bus.redis.links import Reply, checked
+from luthien_stream.bus.port import START, Acquired, Entry, Open, Settled, Span
+from luthien_stream.bus.redis.links import Reply, checked, is_missing_key
 
 
 def words(reply: Reply) -> str:
@@ -34,6 +34,20 @@ def entries(stream: str, reply: Reply) -> list[Entry]:
 def read(reply: Reply) -> list[Entry]:
     """Return what XREAD or XREADGROUP gave, stream by stream."""
     return [each for stream, raws in reply or () for each in entries(stream.decode(), raws)]
+
+
+def span(reply: Reply) -> Span:
+    """Return what XINFO STREAM said; its error for a stream that is not there is nothing."""
+    if is_missing_key(reply):
+        return Span()
+    found = dict(pairs(checked(reply)))
+    first = found[b"first-entry"]
+    return Span(
+        added=found[b"entries-added"],
+        kept=found[b"length"],
+        first=first[0].decode() if first else START,
+        last=found[b"last-generated-id"].decode(),
+    )
 
 
 def settled(reply: Reply) -> Settled:
