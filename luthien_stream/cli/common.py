@@ -148,6 +148,12 @@ def fail(message: str) -> int:
     return 1
 
 
+def note(message: str) -> None:
+    """Say something beside the output that is no error."""
+    sys.stderr.write(f"({message})\n")
+    sys.stderr.flush()
+
+
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, on uvloop where there is one."""
     try:

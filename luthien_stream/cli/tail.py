@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from contextlib import aclosing
 
 from luthien_stream.bus import connect
-from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, print_json, run_async
-from luthien_stream.cli.plain import parse_since
-from luthien_stream.cli.tail_line import Line, Wanted
+from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, note, print_json, run_async
+from luthien_stream.cli.plain import SHORT_ID, parse_since
+from luthien_stream.cli.tail_line import Line
 from luthien_stream.events.json_form import to_json
-from luthien_stream.record.filter import fields_of, parse
-from luthien_stream.tail.reading import read_log
+from luthien_stream.record.filter import Facts, fields_of, parse
+from luthien_stream.tail.positions import Gap
+from luthien_stream.tail.reading import Seen
+from luthien_stream.tail.wanted import RECORDED, VIEWS, Wanted
+from luthien_stream.tail.watching import Shown, Undecided, Watching
 
 HELP = """Watch what passes, live: requests, every chunk as it came and as it was released, verdicts, errors. It reads
 the log only, takes nothing from anybody, and may run any number of times. ≠ marks a chunk that a policy changed."""
@@ -30,15 +32,6 @@ examples:
   luthien-stream tail calls '~o failed'                   a line when a call has ended
   luthien-stream tail --since 1h --no-follow --json       what is kept of the last hour, as CloudEvents
 """
-
-
-VIEWS = {
-    "events": (),
-    "calls": ("response.delivered",),
-    "chunks": ("chunk.received", "chunk.released"),
-    "verdicts": ("verdict.reached", "policy.failed", "policy.bypassed"),
-}
-"""Views by the types of events that they show."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     words = list(args.words)
     types = VIEWS[words.pop(0)] if words and words[0] in VIEWS else ()
     filter = parse(" ".join(words))
-    if fields_of(filter) & {"said", "label"}:
+    if fields_of(filter) & RECORDED:
         return fail("~b and ~l are known of recorded calls only: luthien-stream calls, search, export")
     wanted = Wanted(args.call, args.session, args.model, (*types, *args.type), filter)
     run_async(_tail(url, wanted, since, follow=args.follow, as_json=args.json))
@@ -76,19 +69,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _tail(url: str, wanted: Wanted, since: int | None, *, follow: bool, as_json: bool) -> None:
-    """Whose model or session counts must be seen from its beginning, so then all that is kept is read, in silence."""
-    start = 0 if wanted.needs_request else since
-    shown_from = int(time.time() * 1e6) if since is None else since
-    line, bus = Line(wanted, colour=console().is_terminal), connect(url)
+    line, bus = Line(colour=console().is_terminal), connect(url)
     try:
-        async with aclosing(read_log(bus, since=start, follow=follow)) as events:
-            async for seen in events:
-                known = line.learn(seen)
-                if (start == since or seen.time >= shown_from) and line.wants(seen, known):
-                    if as_json:
-                        print_json(to_json(seen.event, seen.src, seen.entry))
-                    else:
-                        sys.stdout.write(line.text(seen, known) + "\n")
-                        sys.stdout.flush()
+        async with aclosing(Watching(bus, wanted, since=since, follow=follow).events()) as events:
+            async for each in events:
+                match each:
+                    case Shown(seen, facts):
+                        _print(line, seen, facts, as_json=as_json)
+                    case Gap():
+                        note(f"{each.entries:,} entries of {each.stream} were trimmed before they could be read")
+                    case Undecided(call):
+                        note(f"call {call[:SHORT_ID]} began before what the log keeps: whether it fits is not known")
     finally:
         await bus.close()
+
+
+def _print(line: Line, seen: Seen, facts: Facts, *, as_json: bool) -> None:
+    if as_json:
+        print_json(to_json(seen.event, seen.src, seen.entry))
+    else:
+        sys.stdout.write(line.text(seen, facts) + "\n")
+        sys.stdout.flush()

@@ -1,14 +1,16 @@
-"""Live reading of the whole log: every stream without a group, joined and ordered by entry id.
+"""Live reading of the whole log: every stream without a group, joined in one order that is the same for all readers.
 
 Reads take nothing away, so any number may look. What has been kept and what comes is read the same way, by position,
-so there is no seam between them. A stream that appears later is read from its beginning.
+so there is no seam between them. A stream that appears later is read from its beginning. The log itself is the buffer:
+a reader that is slow holds a page of each stream, and what is trimmed before it comes to it is told as a gap.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import structlog
 from msgspec import Struct
@@ -18,6 +20,9 @@ from luthien_stream.bus.port import START, Bus, Entry, Reader
 from luthien_stream.errors import BusError, PackError
 from luthien_stream.events.log import AnyEvent
 from luthien_stream.events.pack import COPIES, decode, is_from
+from luthien_stream.tail.merge import Merge
+from luthien_stream.tail.place import TOLD_MOST, Mark, Place, Resume
+from luthien_stream.tail.positions import Gap, Positions
 
 log = structlog.get_logger()
 
@@ -26,9 +31,9 @@ PAGE = 256
 BLOCK_MS = 250
 GATHER_S = 0.05
 """Pause between reads: many small entries cost less together, and nobody sees the difference."""
-RELIST_S = 0.5
+SETTLE_S = 0.002
+"""The least pause between reads: the server's clock has gone on, so that the millisecond before it is complete."""
 RETRY_S = 1.0
-_LAST_SEQUENCE = 2**64 - 1
 
 
 class Seen(Struct, frozen=True):
@@ -39,113 +44,92 @@ class Seen(Struct, frozen=True):
     entry: str
     src: str
     event: AnyEvent
+    n: int = 0
+    """Position in its entry."""
+    last: bool = True
+    """Whether it is the entry's last."""
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in the whole log."""
+        ms, sequence = order(self.entry)
+        return Place(ms, min(max(_told_time(self), 0), TOLD_MOST), sequence, self.n, self.stream)
 
 
-def before(time: int) -> str:
-    """Return the position from which reading starts with the entries of `time` (microseconds)."""
-    return f"{time // 1000 - 1}-{_LAST_SEQUENCE}" if time >= 1000 else START
+class Quiet(Struct, frozen=True):
+    """Nothing has come for a moment; `away`: the log does not answer."""
+
+    away: bool = False
 
 
-class Merge:
-    """Joins pages of several streams in the order of their ids. Pure.
+class Reading:
+    """One reader. `past`: begin with the oldest entries kept, else with what comes now.
 
-    Beyond the end of a full page its stream may have more, and so may a stream that was not read because entries of it
-    wait here: nothing later than such an end is given out yet.
+    `resume` is where an earlier reading ended: what was trimmed since is told first. It does not move the beginning.
     """
 
-    def __init__(self, page: int = PAGE) -> None:
-        self.ahead: set[str] = set()
-        """Streams with entries that wait for others: to read them on would only fill the memory."""
-        self._page = page
-        self._waiting: list[Entry] = []
+    def __init__(
+        self, bus: Bus, *, past: bool = False, resume: Resume | None = None, follow: bool = True, page: int = PAGE
+    ) -> None:
+        self._bus, self._follow, self._page = bus, follow, page
+        self._positions, self._merge = Positions(past=past, resume=resume), Merge(page)
+        self._last: Seen | None = None
+        self._unfinished: Counter[str] = Counter()
 
-    def add(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Take what one read of all streams but those ahead brought; return what is next, in order."""
-        pages: dict[str, list[Entry]] = {}
-        for entry in [*self._waiting, *entries]:
-            pages.setdefault(entry.stream, []).append(entry)
-        ends = [order(page[-1].id) for stream, page in pages.items() if stream in self.ahead or len(page) >= self._page]
-        waiting = sorted([*self._waiting, *entries], key=lambda entry: order(entry.id))
-        ready = [entry for entry in waiting if not ends or order(entry.id) <= min(ends)]
-        self._waiting = waiting[len(ready) :]
-        self.ahead = {entry.stream for entry in self._waiting}
-        return ready
+    async def events(self) -> AsyncGenerator[Seen | Gap | Quiet]:
+        """Yield until interrupted or, without `follow`, to the end of what was kept when it began.
 
+        An outage of the log is waited out, and reading goes on where it was. Raises `BusError` without `follow`.
+        """
+        while True:
+            try:
+                async with self._bus.reader() as reader, aclosing(self._read_on(reader)) as events:
+                    async for each in events:
+                        yield each
+                return
+            except BusError as error:
+                if not self._follow:
+                    raise
+                log.warning("log_away", error=str(error))
+                yield Quiet(away=True)
+                await asyncio.sleep(RETRY_S)
 
-async def read_log(bus: Bus, *, since: int | None = None, follow: bool = True) -> AsyncGenerator[Seen]:
-    """Yield events from `since` (microseconds; None: from now), until interrupted or, without `follow`, to the end.
+    def is_past(self, seen: Seen) -> bool:
+        """Whether an event had been written when the reading began."""
+        return order(seen.entry) <= order(self._positions.ends.get(seen.stream, START))
 
-    An outage of the log is waited out, and reading goes on where it was. Raises `BusError` without `follow`.
-    """
-    positions, merge = _Positions(bus, since), Merge()
-    while True:
-        try:
-            async with bus.reader() as reader:
-                async for entries in _read_on(reader, positions, merge, follow=follow):
-                    for seen in _in_order(entries):
-                        yield seen
-            return
-        except BusError as error:
-            if not follow:
-                raise
-            log.warning("log_away", error=str(error))
-            await asyncio.sleep(RETRY_S)
+    def mark(self) -> Mark | None:
+        """How far the reading has come with the last event that it gave out; None before the first."""
+        if self._last is None:
+            return None
+        held = Counter(entry.stream for entry in self._merge.waiting) + self._unfinished
+        return Mark(self._last.place, {stream: read - held[stream] for stream, read in self._positions.read.items()})
 
+    async def _read_on(self, reader: Reader) -> AsyncGenerator[Seen | Gap | Quiet]:
+        while True:
+            for gap in self._positions.look(await self._bus.spans(await self._bus.streams())):
+                yield gap
+            wanted = {stream: at for stream, at in self._positions.at.items() if stream not in self._merge.ahead}
+            # What waits for its millisecond to be over needs no new entry to be given out.
+            block = BLOCK_MS if self._follow and not self._merge.waiting else 0
+            entries = await reader.read(wanted, count=self._page, block_ms=block) if wanted else []
+            self._positions.take(entries)
+            ready = self._merge.add(entries)
+            end = not self._follow and self._positions.at_end()
+            for seen in self._in_order([*ready, *self._merge.rest()] if end else ready):
+                self._last = seen
+                self._unfinished[seen.stream] -= seen.last
+                yield seen
+            if end:
+                return
+            if not ready:
+                yield Quiet()
+            await asyncio.sleep(GATHER_S if self._follow and len(entries) < self._page else SETTLE_S)
 
-async def _read_on(reader: Reader, positions: _Positions, merge: Merge, *, follow: bool) -> AsyncIterator[list[Entry]]:
-    while True:
-        await positions.refresh()
-        wanted = {stream: at for stream, at in positions.at.items() if stream not in merge.ahead}
-        complete = len(wanted) == len(positions.at)
-        entries = await reader.read(wanted, count=PAGE, block_ms=BLOCK_MS if follow else 1) if wanted else []
-        for entry in entries:
-            positions.at[entry.stream] = entry.id
-        yield merge.add(entries)
-        if not follow and complete and not merge.ahead and (not entries or positions.at_end()):
-            return
-        if follow and len(entries) < PAGE:
-            await asyncio.sleep(GATHER_S)
-
-
-class _Positions:
-    """Where each stream has been read to."""
-
-    def __init__(self, bus: Bus, since: int | None) -> None:
-        self.at: dict[str, str] = {}
-        self._ends: dict[str, str] = {}
-        self._bus, self._since = bus, since
-        self._next = 0.0
-
-    async def refresh(self) -> None:
-        """Look for streams that have come or gone, twice a second."""
-        if time.monotonic() < self._next:
-            return
-        streams = await self._bus.streams()
-        if not self._next:
-            self._ends = {stream: await self._bus.last_id(stream) for stream in streams}
-        for stream in self.at.keys() - set(streams):
-            del self.at[stream]
-        for stream in set(streams) - self.at.keys():
-            new = START if self._next else self._ends[stream]
-            self.at[stream] = new if self._since is None else before(self._since)
-        self._next = time.monotonic() + RELIST_S
-
-    def at_end(self) -> bool:
-        """Whether all has been read that was there at the beginning."""
-        return all(order(at) >= order(self._ends.get(stream, START)) for stream, at in self.at.items())
-
-
-def _in_order(entries: Sequence[Entry]) -> list[Seen]:
-    """Events of these entries. Within a millisecond the ids of two streams say nothing, so the events' times count."""
-    events = [seen for entry in entries for seen in _events(entry)]
-    return sorted(events, key=lambda seen: (seen.time, _told_time(seen)))
-
-
-def _told_time(seen: Seen) -> int:
-    try:
-        return seen.event.time or seen.time
-    except (TypeError, ValueError):  # an unknown type may have anything there
-        return seen.time
+    def _in_order(self, entries: Sequence[Entry]) -> list[Seen]:
+        events = sorted((seen for entry in entries for seen in _events(entry)), key=lambda seen: seen.place)
+        self._unfinished = Counter(seen.stream for seen in events if seen.last)
+        return events
 
 
 def _events(entry: Entry) -> list[Seen]:
@@ -156,5 +140,12 @@ def _events(entry: Entry) -> list[Seen]:
     except PackError as error:
         log.warning("entry_without_pack", stream=entry.stream, entry=entry.id, error=str(error))
         return []
-    taken = order(entry.id)[0] * 1000
-    return [Seen(taken, entry.stream, entry.id, pack.src, event) for event in pack.events]
+    taken, last = order(entry.id)[0] * 1000, len(pack.events) - 1
+    return [Seen(taken, entry.stream, entry.id, pack.src, event, n, n == last) for n, event in enumerate(pack.events)]
+
+
+def _told_time(seen: Seen) -> int:
+    try:
+        return int(seen.event.time or seen.time)
+    except (TypeError, ValueError):  # an unknown type may have anything there
+        return seen.time

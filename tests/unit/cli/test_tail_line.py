@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luthien_stream.cli.plain import NoTime, parse_since, preview, printable, size, span
-from luthien_stream.cli.tail_line import Line, Wanted
+from luthien_stream.cli.tail_line import Line
 from luthien_stream.events.log import (
     AnyEvent,
     ChunkReceived,
@@ -20,6 +20,7 @@ from luthien_stream.events.log import (
 from luthien_stream.record.filter import parse
 from luthien_stream.record.speech import speech
 from luthien_stream.tail.reading import Seen
+from luthien_stream.tail.wanted import Selection, Wanted
 
 CALL = "0192f3a4-7c1e-7abc-8000-000000000001"
 DELTA = (
@@ -43,9 +44,9 @@ def request(model: str = "gpt-x", session: str = "s1") -> Seen:
 
 def lines(wanted: Wanted, *events: Seen, colour: bool = False) -> list[str]:
     """What is printed."""
-    line = Line(wanted, colour=colour)
-    known = [(one, line.learn(one)) for one in events]
-    return [line.text(one, facts) for one, facts in known if line.wants(one, facts)]
+    line, selection = Line(colour=colour), Selection(wanted)
+    known = [(one, selection.learn(one.event)) for one in events]
+    return [line.text(one, facts) for one, facts in known if selection.takes(one.event, facts)]
 
 
 def test_a_chunk_is_shown_by_what_it_says() -> None:
@@ -142,5 +143,14 @@ def test_a_filter_waits_for_what_it_asks_for() -> None:
 
 def shown(filter: str, *events: Seen) -> int:
     """How many events are shown, each judged when it comes."""
-    line = Line(Wanted(filter=parse(filter)))
-    return sum(line.wants(one, line.learn(one)) for one in events)
+    selection = Selection(Wanted(filter=parse(filter)))
+    return sum(selection.takes(one.event, selection.learn(one.event)) is True for one in events)
+
+
+def test_a_call_whose_beginning_was_not_seen_is_undecided_once() -> None:
+    """A filter that needs it cannot tell, and says so; one that does not need it can."""
+    failed = ResponseFailed(call=CALL, n=4, lane="final", error="policy_failed")
+    selection = Selection(Wanted(filter=parse("~m gpt-*")))
+    assert [selection.takes(failed, selection.learn(failed)) for _ in range(3)] == [None, False, False]
+    other = Selection(Wanted(call="ffff", filter=parse("~m gpt-*")))
+    assert other.takes(failed, other.learn(failed)) is False

@@ -1,0 +1,77 @@
+"""Where an event stands in the whole log, and how far a reader has come: pure values with a text form.
+
+The order of places is total: by the millisecond in which the log took the entry, within it by the time that the event
+tells (the ids of two streams say nothing there), then by position. A mark adds how many entries of each stream come up
+to its place, so that a reader who comes back can be told exactly how many were trimmed meanwhile.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from luthien_stream.errors import LuthienError
+
+TOLD_MOST = 10**16 - 1
+"""What an event may tell as its time, microseconds."""
+_WRONG = "{!r} is no id of an event that this stream has sent"
+
+
+class BadMark(LuthienError):
+    """The text is no mark."""
+
+
+class Place(Struct, frozen=True, order=True):
+    """Of one event."""
+
+    ms: int
+    """When the log took the entry: milliseconds since 1970, of the server's clock."""
+    told: int
+    """When the event says it happened: microseconds since 1970."""
+    sequence: int
+    """Of the entry within its millisecond."""
+    n: int
+    """Of the event within its entry."""
+    stream: str
+
+    def __str__(self) -> str:
+        return f"{self.ms:013d}-{self.told:016d}-{self.sequence:06d}-{self.n:04d}-{self.stream}"
+
+
+class Mark(Struct, frozen=True):
+    """A place and, by stream, how many entries ever written come up to it."""
+
+    place: Place
+    counts: Mapping[str, int]
+
+    def __str__(self) -> str:
+        return f"{self.place}~{','.join(f'{tag(stream)}{count:x}' for stream, count in self.counts.items())}"
+
+
+class Resume(Struct, frozen=True):
+    """A mark as read back: streams go by their tags. One that is not among them had no entry then."""
+
+    place: Place
+    counts: Mapping[str, int]
+
+    def count(self, stream: str) -> int:
+        """How many entries of a stream come up to the place."""
+        return self.counts.get(tag(stream), 0)
+
+
+def tag(stream: str) -> str:
+    """Six characters that stand for a stream's name."""
+    return f"{crc32(stream.encode()) & 0xFFFFFF:06x}"
+
+
+def resume(text: str) -> Resume:
+    """Read a mark. Raises `BadMark`."""
+    place, _, counts = text.partition("~")
+    try:
+        ms, told, sequence, n, stream = place.split("-", 4)
+        found = {each[:6]: int(each[6:], 16) for each in counts.split(",") if each}
+        return Resume(Place(int(ms), int(told), int(sequence), int(n), stream), found)
+    except ValueError:
+        raise BadMark(_WRONG.format(text[:80])) from None
