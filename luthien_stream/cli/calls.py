@@ -12,10 +12,11 @@ from rich.table import Table
 from luthien_stream.activity.find import Selection, find_calls
 from luthien_stream.activity.read import Summary, list_calls, summaries_of
 from luthien_stream.cli.common import add_instance_flags, console, count, find_instance, print_json, run_async
-from luthien_stream.cli.plain import SHORT_ID, iso, milliseconds, parse_since, printable, span, when
+from luthien_stream.cli.plain import SHORT_ID, iso, milliseconds, printable, span, when
 from luthien_stream.cli.recorded import open_record
 from luthien_stream.events.log import PolicyRan
 from luthien_stream.record.filter import parse
+from luthien_stream.record.since import parse_since
 
 HELP = (
     """List recorded calls, newest first: what was asked for, how it ended, how long it took, what policies decided."""

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
-import time
 from datetime import UTC, datetime
 
-from luthien_stream.errors import ConfigError
+from luthien_stream.record.since import SECONDS, SPAN
 
 SHORT_ID = 18
 """Characters of a call id that tell it from its neighbours; a prefix that `show` takes."""
-_AGE = re.compile(r"(\d+)\s*([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class NoTime(ConfigError):
-    """This is no time."""
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -70,24 +62,12 @@ def size(count: int) -> str:
     return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
 
 
-def parse_since(text: str, now: float | None = None) -> int:
-    """Return `10m` (ago; s, m, h, d) or an ISO time (local if it names no zone) in microseconds. Raises `NoTime`."""
-    age = _AGE.fullmatch(text.strip())
-    if age:
-        seconds = (time.time() if now is None else now) - int(age[1]) * _SECONDS[age[2]]
-        return max(0, int(seconds * 1e6))
-    try:
-        return int(datetime.fromisoformat(text).timestamp() * 1e6)
-    except ValueError:
-        raise NoTime(f"{text!r} is no time: write 10m, 2h, or 2026-01-31T12:00") from None
-
-
 def seconds(text: str) -> float:
     """The value of a flag that is a span: `30s`, `15m`, `2h`, `1d`."""
-    span = _AGE.fullmatch(text.strip())
+    span = SPAN.fullmatch(text.strip())
     if span is None or int(span[1]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no span of time: write 15m, or 1h")
-    return float(int(span[1]) * _SECONDS[span[2]])
+    return float(int(span[1]) * SECONDS[span[2]])
 
 
 def _escaped(character: str) -> str:

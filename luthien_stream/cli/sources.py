@@ -13,12 +13,12 @@ from luthien_stream.activity.proving import Heads, prove
 from luthien_stream.activity.read import CallUnknown, find_call, record_of
 from luthien_stream.activity.store import Store
 from luthien_stream.cli.common import count, find_instance
-from luthien_stream.cli.plain import parse_since
 from luthien_stream.cli.recorded import NoRecord
 from luthien_stream.errors import ConfigError, LuthienError
 from luthien_stream.record.filter import parse
 from luthien_stream.record.lanes import Record
 from luthien_stream.record.load import load_bytes
+from luthien_stream.record.since import parse_since
 
 EXAMPLES = (
     "a call's id or its beginning, a session's id, a file (.jsonl, .eval, .json, .sse), or a filter like '~v deny'"

@@ -8,10 +8,11 @@ from contextlib import aclosing
 
 from luthien_stream.bus import connect
 from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, note, print_json, run_async
-from luthien_stream.cli.plain import SHORT_ID, parse_since
+from luthien_stream.cli.plain import SHORT_ID
 from luthien_stream.cli.tail_line import Line
 from luthien_stream.events.json_form import to_json
 from luthien_stream.record.filter import Facts, fields_of, parse
+from luthien_stream.record.since import parse_since
 from luthien_stream.tail.positions import Gap
 from luthien_stream.tail.reading import Seen
 from luthien_stream.tail.wanted import RECORDED, VIEWS, Wanted

@@ -18,6 +18,7 @@ from luthien_stream.edge.auth import secret_of
 from luthien_stream.edge.call import Call
 from luthien_stream.edge.edge import Edge
 from luthien_stream.edge.following import Following
+from luthien_stream.edge.tailing import Tailing
 from luthien_stream.errors import BusError, ConfigError
 from luthien_stream.policy.in_force import refusal
 from luthien_stream.policy.stages import External, Stages
@@ -41,8 +42,9 @@ def admin_token(data: Path) -> str:
 class AdminServer:
     """Answers about one edge."""
 
-    def __init__(self, edge: Edge, following: Following, token: str) -> None:
+    def __init__(self, edge: Edge, following: Following, tailing: Tailing, token: str) -> None:
         self._edge, self._following = edge, following
+        self._tailing = tailing
         self._token = token.encode()
         self._runner: web.AppRunner | None = None
 
@@ -51,6 +53,7 @@ class AdminServer:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/luthien/api/status", self._status)
         app.router.add_get("/luthien/api/calls", self._calls)
+        app.router.add_get("/luthien/api/tail", self._tailing.serve)
         app.router.add_get("/luthien/api/pipeline", self._pipeline)
         app.router.add_put("/luthien/api/pipeline", self._replace_pipeline)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -78,6 +81,7 @@ class AdminServer:
                 "edge": edge.id,
                 "uptime_s": round(time.time() - edge.started_at, 1),
                 "open_calls": len(edge.calls),
+                "tails": self._tailing.subscribers,
                 "tasks": len(asyncio.all_tasks()),
                 "pipeline": edge.plan.stages.version,
                 "stages": edge.plan.stages.keys,

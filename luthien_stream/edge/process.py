@@ -17,6 +17,7 @@ from luthien_stream.edge.edge import Edge
 from luthien_stream.edge.following import Following
 from luthien_stream.edge.models import Models
 from luthien_stream.edge.server import Server
+from luthien_stream.edge.tailing import Tailing
 from luthien_stream.formats import LENSES
 from luthien_stream.policy.in_force import InForce
 from luthien_stream.upstream.client import NativeClient
@@ -51,7 +52,7 @@ async def serve(
     edge = Edge(config, shared, stages, LENSES, NativeClient(), DemoUpstream(), litellm, in_force.version.pipeline)
     server = Server(edge, Models(config.auth, edge.router, edge.providers))
     following = Following(edge, in_force, again or asyncio.Event())
-    admin = AdminServer(edge, following, admin_token(data)) if index == 0 else None
+    admin = AdminServer(edge, following, Tailing(shared), admin_token(data)) if index == 0 else None
     task: asyncio.Task[None] | None = None
     try:
         await edge.start()

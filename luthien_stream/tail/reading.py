@@ -56,8 +56,8 @@ class Seen(Struct, frozen=True):
         return Place(ms, min(max(_told_time(self), 0), TOLD_MOST), sequence, self.n, self.stream)
 
 
-class Quiet(Struct, frozen=True):
-    """Nothing has come for a moment; `away`: the log does not answer."""
+class Pause(Struct, frozen=True):
+    """All that one look at the log brought has been given out; `away`: the log does not answer."""
 
     away: bool = False
 
@@ -76,7 +76,7 @@ class Reading:
         self._last: Seen | None = None
         self._unfinished: Counter[str] = Counter()
 
-    async def events(self) -> AsyncGenerator[Seen | Gap | Quiet]:
+    async def events(self) -> AsyncGenerator[Seen | Gap | Pause]:
         """Yield until interrupted or, without `follow`, to the end of what was kept when it began.
 
         An outage of the log is waited out, and reading goes on where it was. Raises `BusError` without `follow`.
@@ -91,7 +91,7 @@ class Reading:
                 if not self._follow:
                     raise
                 log.warning("log_away", error=str(error))
-                yield Quiet(away=True)
+                yield Pause(away=True)
                 await asyncio.sleep(RETRY_S)
 
     def is_past(self, seen: Seen) -> bool:
@@ -105,7 +105,7 @@ class Reading:
         held = Counter(entry.stream for entry in self._merge.waiting) + self._unfinished
         return Mark(self._last.place, {stream: read - held[stream] for stream, read in self._positions.read.items()})
 
-    async def _read_on(self, reader: Reader) -> AsyncGenerator[Seen | Gap | Quiet]:
+    async def _read_on(self, reader: Reader) -> AsyncGenerator[Seen | Gap | Pause]:
         while True:
             for gap in self._positions.look(await self._bus.spans(await self._bus.streams())):
                 yield gap
@@ -122,8 +122,7 @@ class Reading:
                 yield seen
             if end:
                 return
-            if not ready:
-                yield Quiet()
+            yield Pause()
             await asyncio.sleep(GATHER_S if self._follow and len(entries) < self._page else SETTLE_S)
 
     def _in_order(self, entries: Sequence[Entry]) -> list[Seen]:

@@ -11,7 +11,7 @@ from luthien_stream.bus.port import Bus
 from luthien_stream.record.filter import Facts
 from luthien_stream.tail.place import Mark, Resume
 from luthien_stream.tail.positions import Gap
-from luthien_stream.tail.reading import PAGE, Quiet, Reading, Seen
+from luthien_stream.tail.reading import PAGE, Pause, Reading, Seen
 from luthien_stream.tail.wanted import Selection, Wanted
 
 
@@ -50,7 +50,7 @@ class Watching:
         self._selection = Selection(wanted)
         self._begun = False
 
-    async def events(self) -> AsyncGenerator[Shown | Gap | Undecided | Quiet]:
+    async def events(self) -> AsyncGenerator[Shown | Gap | Undecided | Pause]:
         """Yield until interrupted or, without `follow`, to the end. Raises `BusError` without `follow`."""
         async with aclosing(self._reading.events()) as events:
             async for each in events:

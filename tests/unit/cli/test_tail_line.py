@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luthien_stream.cli.plain import NoTime, parse_since, preview, printable, size, span
+from luthien_stream.cli.plain import preview, printable, size, span
 from luthien_stream.cli.tail_line import Line
 from luthien_stream.events.log import (
     AnyEvent,
@@ -18,6 +18,7 @@ from luthien_stream.events.log import (
     VerdictReached,
 )
 from luthien_stream.record.filter import parse
+from luthien_stream.record.since import NoTime, parse_since
 from luthien_stream.record.speech import speech
 from luthien_stream.tail.reading import Seen
 from luthien_stream.tail.wanted import Selection, Wanted
