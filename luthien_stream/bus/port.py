@@ -184,7 +184,9 @@ class Bus(Protocol):
     ) -> bool:
         """Move a call's events to its own list and its `first` on. False if fenced."""
 
-    async def trim(self, partition: str, owner: str, *, max_age_ms: int) -> int: ...
+    async def trim(self, partition: str, owner: str, *, max_age_ms: int, min_age_ms: int = 0) -> int:
+        """Drop what neither the owner, nor an open call, nor activity needs, once it is `min_age_ms` old."""
+
     async def suspect(self, partition: str, owner: str, what: str) -> None: ...
     async def open_calls(self, partition: str) -> dict[str, Open]: ...
     async def drop_partition(self, partition: str) -> bool:

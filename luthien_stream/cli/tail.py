@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from luthien_stream.bus import connect
 from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, note, print_json, run_async
+from luthien_stream.cli.follow import follow
 from luthien_stream.cli.plain import SHORT_ID
 from luthien_stream.cli.tail_line import Line
 from luthien_stream.events.json_form import to_json
@@ -27,6 +28,7 @@ VIEW is events (the default), calls, chunks or verdicts. FILTER is the filter la
 examples:
   luthien-stream tail                                     everything, from now on
   luthien-stream tail --call 0192f3a4-7c1e                one call, by the beginning of its id
+  luthien-stream tail --follow 0192f3a4-7c1e              what the model says and what is delivered, side by side
   luthien-stream tail --type 'verdict.*' --type 'policy.*'
   luthien-stream tail --model 'claude-*' --since 10m      with the last ten minutes before it
   luthien-stream tail verdicts '~m claude-* & !~v allow'   what policies decide
@@ -43,9 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="GLOB", help="only calls to these models")
     parser.add_argument("--type", action="append", default=[], metavar="GLOB", help="only these events; repeatable")
     parser.add_argument("--since", metavar="TIME", help="begin in the past: 30s, 10m, 2h, 1d, or 2026-01-31T12:00")
-    parser.add_argument(
-        "--follow", action=argparse.BooleanOptionalAction, default=True, help="go on with what comes (the default)"
-    )
+    parser.add_argument("--follow", metavar="CALL", help="both lanes of one call as they grow, until it has ended")
+    parser.add_argument("--no-follow", action="store_true", help="end where the log ends now")
     add_instance_flags(parser)
 
 
@@ -56,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
         return fail(
             "the log is in the memory of `up` (redis: memory): only another `redis:` can be watched from outside"
         )
+    if args.follow:
+        return run_async(follow(url, args.follow, as_json=args.json))
     since = parse_since(args.since) if args.since else None
-    if since is None and not args.follow:
+    if since is None and args.no_follow:
         since = 0
     words = list(args.words)
     types = VIEWS[words.pop(0)] if words and words[0] in VIEWS else ()
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if fields_of(filter) & RECORDED:
         return fail("~b and ~l are known of recorded calls only: luthien-stream calls, search, export")
     wanted = Wanted(args.call, args.session, args.model, (*types, *args.type), filter)
-    run_async(_tail(url, wanted, since, follow=args.follow, as_json=args.json))
+    run_async(_tail(url, wanted, since, follow=not args.no_follow, as_json=args.json))
     return 0
 
 

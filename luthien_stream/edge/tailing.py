@@ -83,7 +83,7 @@ class Tailing:
     async def _stream(self, request: web.Request, watching: Watching) -> web.StreamResponse:
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
-        sent_at = 0.0
+        sent_at = time.monotonic()
         try:
             async with aclosing(watching.events()) as events:
                 await _send(response, "retry: 1000\n\n")

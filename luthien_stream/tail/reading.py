@@ -94,6 +94,11 @@ class Reading:
                 yield Pause(away=True)
                 await asyncio.sleep(RETRY_S)
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether all has been read that was there at the beginning."""
+        return self._positions.at_end()
+
     def is_past(self, seen: Seen) -> bool:
         """Whether an event had been written when the reading began."""
         return order(seen.entry) <= order(self._positions.ends.get(seen.stream, START))

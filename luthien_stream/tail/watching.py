@@ -62,6 +62,11 @@ class Watching:
         """How far the log has been read: where to resume. None before the first event that is not silent past."""
         return self._reading.mark() if self._begun else None
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether all has been read that was there at the beginning."""
+        return self._reading.caught_up
+
     def _shown(self, seen: Seen) -> Shown | Undecided | None:
         facts = self._selection.learn(seen.event)
         if self._is_before(seen):

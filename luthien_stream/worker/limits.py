@@ -35,6 +35,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     body_ttl_s: float = 1800.0
     log_age_s: float = 86_400.0
     """How long entries wait for an activity consumer that does not come."""
+    log_kept_s: float = 30.0
+    """How long entries that nobody needs are kept, so that who watches the log may be away for a moment."""
+    log_kept_share: float = 0.3
+    """Over this share of the server's memory they are not kept."""
     closed_s: float = 60.0
 
     retire_every_s: float = 10.0

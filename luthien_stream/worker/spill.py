@@ -48,7 +48,18 @@ class Spill:
         refs = [ref for call in self._partition.calls.values() for ref in call.bodies_named]
         if refs:
             await self._bus.touch_bodies(refs, ttl_ms=int(self._limits.body_ttl_s * 1000))
-        await self._bus.trim(self._partition.key, self._owner, max_age_ms=int(self._limits.log_age_s * 1000))
+        await self._bus.trim(
+            self._partition.key,
+            self._owner,
+            max_age_ms=int(self._limits.log_age_s * 1000),
+            min_age_ms=await self._kept_ms(),
+        )
+
+    async def _kept_ms(self) -> int:
+        """How long the log is kept for those who watch it: not at all where the server gets full."""
+        used, limit = await self._bus.memory()
+        roomy = not limit or used < limit * self._limits.log_kept_share
+        return int(self._limits.log_kept_s * 1000) if roomy else 0
 
     async def _spill(self, now: int, cursor: str, taken: int) -> None:
         oldest = self._oldest(now, cursor, taken)

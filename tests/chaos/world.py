@@ -40,6 +40,7 @@ LIMITS = Limits(
     sweep_s=0.02,
     spill_every_s=0.03,
     spill_age_s=0.08,
+    log_kept_s=0.05,
     edge_ttl_s=0.9,
     no_input_s=20.0,
     page_entries=3,

@@ -93,7 +93,8 @@ class Player:
         return await self.bus.spill(P, self.owner, call, [(id, b"event")], following(id), ttl_ms=HOUR_MS)
 
     async def trim(self, max_age_ms: int) -> object:
-        return await self.bus.trim(P, self.owner, max_age_ms=max_age_ms)
+        kept = await self.bus.trim(P, self.owner, max_age_ms=max_age_ms, min_age_ms=HOUR_MS)
+        return kept, await self.bus.trim(P, self.owner, max_age_ms=max_age_ms)
 
     async def give_up(self, how: str) -> object:
         if how == "renew":

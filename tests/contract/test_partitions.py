@@ -258,7 +258,10 @@ async def test_spilling_a_call_that_has_closed_does_nothing(bus: Bus) -> None:
 
 
 async def test_trimming_keeps_what_somebody_needs(bus: Bus) -> None:
-    """The oldest open call, the cursor and unconfirmed entries bound the trim; age ends the wait for activity only."""
+    """The oldest open call, the cursor and unconfirmed entries bound the trim; age ends the wait for activity only.
+
+    What is younger than it shall be kept stays, whoever needs it.
+    """
     await bus.register_stream(IN, recorded=True)
     owner = (await take(bus, P)).owner
     ids = [await bus.append(IN, b"%d" % n) for n in range(6)]
@@ -271,6 +274,7 @@ async def test_trimming_keeps_what_somebody_needs(bus: Bus) -> None:
     await bus.acknowledge(IN, ids[2:5])
     assert await bus.trim(P, owner, max_age_ms=HOUR_MS) == 0
     await bus.settle(P, Settlement(owner, 2, ids[5], closed=["a"]))
+    assert await bus.trim(P, owner, max_age_ms=HOUR_MS, min_age_ms=HOUR_MS) == 0
     assert await bus.trim(P, owner, max_age_ms=HOUR_MS) == 1
     await bus.settle(P, Settlement(owner, 3, ids[5], closed=["b"]))
     assert await bus.trim(P, owner, max_age_ms=-1000) == 2

@@ -73,9 +73,8 @@ class Stream:
         """The next block: its fields, a comment under the empty name."""
         async with asyncio.timeout(10):
             block = (await self.response.content.readuntil(b"\n\n")).decode()
-        found = dict(
-            line.split(": ", 1) if not line.startswith(":") else ("", line[2:]) for line in block.split("\n") if line
-        )
+        parts = [line.partition(": ") for line in block.split("\n") if line]
+        found = {name: value for name, _, value in parts}
         self.mark = found.get("id", self.mark)
         return found
 

@@ -168,11 +168,14 @@ class MemoryBus(Kept, Lasting, Bus):
         found.spill(call, packs, first, self.now_ms() + ttl_ms)
         return True
 
-    async def trim(self, partition: str, owner: str, *, max_age_ms: int) -> int:
+    async def trim(self, partition: str, owner: str, *, max_age_ms: int, min_age_ms: int = 0) -> int:
         found = self.data.partition(partition)
         if found.owner != owner:
             return 0
-        return self._trim(keys.partition_stream(partition), found.trim_point(), max_age_ms)
+        point = found.trim_point()
+        if min_age_ms:
+            point = min(point, (self.now_ms() - min_age_ms, 0))
+        return self._trim(keys.partition_stream(partition), point, max_age_ms)
 
     async def suspect(self, partition: str, owner: str, what: str) -> None:
         found = self.data.partition(partition)

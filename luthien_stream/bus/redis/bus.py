@@ -126,9 +126,9 @@ class RedisBus(Lasting, Bus):
         kept = [part for pack in packs for part in pack]
         return bool(await self._server.script("spill", names, owner, call, first, ttl_ms, *kept))
 
-    async def trim(self, partition: str, owner: str, *, max_age_ms: int) -> int:
+    async def trim(self, partition: str, owner: str, *, max_age_ms: int, min_age_ms: int = 0) -> int:
         names = (keys.state(partition), keys.open_calls(partition), keys.partition_stream(partition))
-        return int(await self._server.script("trim", names, owner, max_age_ms, keys.ACTIVITY_GROUP))
+        return int(await self._server.script("trim", names, owner, max_age_ms, keys.ACTIVITY_GROUP, min_age_ms))
 
     async def suspect(self, partition: str, owner: str, what: str) -> None:
         await self._server.script("suspect", (keys.state(partition),), owner, what)

@@ -117,9 +117,9 @@ async def test_nothing_is_spilled_during_a_rebuild() -> None:
             await self.reading.wait()
             return await super().range(stream, after, upto, count=count)
 
-        async def trim(self, partition: str, owner: str, *, max_age_ms: int) -> int:
+        async def trim(self, partition: str, owner: str, *, max_age_ms: int, min_age_ms: int = 0) -> int:
             self.trims += 1
-            return await super().trim(partition, owner, max_age_ms=max_age_ms)
+            return await super().trim(partition, owner, max_age_ms=max_age_ms, min_age_ms=min_age_ms)
 
     bus = Slow()
     bus.reading.set()

@@ -35,7 +35,16 @@ from luthien_stream.worker.station import Station
 STAGE = "main@00000000"
 EDGE = "e1"
 SRC = f"edge:{EDGE}"
-QUICK = Limits(block_s=0.05, sweep_s=0.02, spill_every_s=0.02, lease_s=0.5, balance_s=0.02, beat_s=0.05, beat_ttl_s=0.3)
+QUICK = Limits(
+    log_kept_s=0,
+    block_s=0.05,
+    sweep_s=0.02,
+    spill_every_s=0.02,
+    lease_s=0.5,
+    balance_s=0.02,
+    beat_s=0.05,
+    beat_ttl_s=0.3,
+)
 
 Step = Generator[Want | None, Any, None]
 
