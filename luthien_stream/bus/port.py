@@ -118,6 +118,11 @@ class Lag(Struct, frozen=True):
     pending: int
     oldest_ms: int
 
+    @property
+    def behind(self) -> int:
+        """How many entries it has not confirmed, as far as the server knows."""
+        return (self.entries or 0) + self.pending
+
 
 class Reader(Protocol):
     """A connection of its own for a blocking loop; `block_ms` is its deadline. One cancelled in a read must be left."""

@@ -191,16 +191,15 @@ async def activity(patient: Patient) -> Findings:
         yield "ok", IN_MEMORY
         return
     async with _bus(patient) as bus:
-        late: list[str] = []
-        if instance.database != "none":
-            for stream in await bus.streams():
-                lag = await bus.lag(stream)
-                if lag.oldest_ms > LATE_MS:
-                    late.append(f"{stream} by {lag.oldest_ms // 1000} s")
-        if late:
-            yield "warn", f"behind on {', '.join(late)}: see logs/activity.log in the data folder, and the database"
+        streams = await bus.streams() if instance.database != "none" else []
+        lags = [await bus.lag(stream) for stream in streams]
+        entries, seconds = sum(lag.behind for lag in lags), max([lag.oldest_ms for lag in lags], default=0) / 1000
+        behind = f"{entries:,} {'entry' if entries == 1 else 'entries'} and {seconds:.1f} s behind the log"
+        if late := [lag for lag in lags if lag.oldest_ms > LATE_MS]:
+            each = ", ".join(f"{lag.stream} by {lag.behind:,} and {lag.oldest_ms / 1000:.0f} s" for lag in late)
+            yield "warn", f"{behind} ({each}): see logs/activity.log in the data folder, and the database"
         else:
-            yield "ok", "keeps up"
+            yield "ok", f"keeps up: {behind}" if lags else "keeps up"
         if await bus.dead_letters(count=1):
             yield "warn", "events that could not be processed are kept: luthien-stream dead-letter"
 
