@@ -9,7 +9,7 @@ CLIENTS := newest older aider llm
 ENVIRONMENTS := tests/clients/environments
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-long test-clients test-live bench bench-policies bench-record check lock-clients format lock schemas clean
+.PHONY: help install up test test-long test-clients test-live bench bench-policies bench-record bench-backtest check lock-clients format lock schemas clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench-policies: .venv/.developing ## measure what policies cost
 
 bench-record: .venv/.developing ## ten minutes of load: whether the record keeps up
 	@$(BIN)/python -m tests.bench.record $(ARGS)
+
+bench-backtest: .venv/.developing ## recorded calls through other policies, in chunks a second
+	@$(BIN)/python -m tests.bench.backtest $(ARGS)
 
 check: .venv/.developing ## style, form and types
 	@$(BIN)/ruff check --quiet $(SOURCES)

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
+import psutil
 import uvloop
 from msgspec import Struct, field
 
@@ -23,7 +24,7 @@ from luthien_stream.bus import connect
 from luthien_stream.bus.port import Bus
 from luthien_stream.config.instance import Instance, read_instance
 from tests.bench.load import Load, request_of
-from tests.bench.processes import cpu_seconds, started
+from tests.bench.processes import cpu_seconds, family, role_of, started
 from tests.bench.systems import System, pipeline
 from tests.bench.wire import Broken, Connection
 from tests.wait import wait_until
@@ -53,22 +54,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.record", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--rate", type=int, default=5000, help="chunks a second that the provider sends")
+    parser.add_argument("--away", action="store_true", help="Postgres stands still for as long as the load lasts")
     args = parser.parse_args()
-    return uvloop.run(measure(args.seconds, args.rate))
+    return uvloop.run(measure(args.seconds, args.rate, away=args.away))
 
 
-async def measure(seconds: float, rate: int) -> int:
+async def measure(seconds: float, rate: int, *, away: bool = False) -> int:
     """Start everything, load it, wait until all is recorded, and print."""
     with tempfile.TemporaryDirectory(prefix="luthien-record-") as name:
         async with (
             started("luthien_stream.testing.provider") as (provider, _),
             pipeline("record", "", provider, Path(name), policy=True, record=True) as system,
         ):
-            return await _measured(system, read_instance(Path(name) / "record" / "data"), seconds, rate)
+            instance = read_instance(Path(name) / "record" / "data")
+            return await _measured(system, instance, seconds, rate, _postgres(system.pid) if away else [])
 
 
-async def _measured(system: System, instance: Instance, seconds: float, rate: int) -> int:
+def _postgres(pid: int | None) -> list[psutil.Process]:
+    servers = [process for process in family(pid) if role_of(process) == "postgres"]
+    return list({each.pid: each for server in servers for each in family(server.pid)}.values())
+
+
+async def _measured(
+    system: System, instance: Instance, seconds: float, rate: int, away: Sequence[psutil.Process]
+) -> int:
     seen, streams = Seen(), max(1, rate // RATE)
+    for process in away:
+        process.suspend()
     before, begun = cpu_seconds(system.pid), time.monotonic()
     bus = connect(instance.redis)
     try:
@@ -76,11 +88,14 @@ async def _measured(system: System, instance: Instance, seconds: float, rate: in
         end = begun + seconds
         await asyncio.gather(*(_stream(system.url, number, streams, end, seen) for number in range(streams)))
         took = time.monotonic() - begun
+        log_bytes = (await bus.memory())[0]
+        for process in away:
+            process.resume()
         caught_up = await _caught_up(bus)
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
         used = {role: after - before.get(role, 0.0) for role, after in cpu_seconds(system.pid).items()}
-        _print(seen, took, caught_up, used, await _sizes(instance.database))
+        _print(seen, took, caught_up, used, await _sizes(instance.database), log_bytes)
     finally:
         await bus.close()
     return int(bool(seen.errors) or caught_up is None)
@@ -142,7 +157,9 @@ async def _sizes(dsn: str) -> dict[str, int]:
         await store.close()
 
 
-def _print(seen: Seen, took: float, caught_up: float | None, used: dict[str, float], sizes: dict[str, int]) -> None:
+def _print(
+    seen: Seen, took: float, caught_up: float | None, used: dict[str, float], sizes: dict[str, int], log_bytes: int
+) -> None:
     ages: Sequence[float] = [age for _, age in seen.lags] or [0.0]
     per_chunk = {role: 1e6 * cpu / max(1, seen.chunks) for role, cpu in sorted(used.items())}
     done = "not within ten minutes" if caught_up is None else f"{caught_up:.1f} s"
@@ -153,6 +170,8 @@ def _print(seen: Seen, took: float, caught_up: float | None, used: dict[str, flo
         "CPU per chunk (us): " + ", ".join(f"{role} {value:.1f}" for role, value in per_chunk.items()),
         f"bytes on disk per chunk, both lanes: {sizes['^runs'] / max(1, seen.chunks):.0f} in runs, "
         f"{sizes['all'] / max(1, seen.chunks):.0f} in all",
+        f"memory of the log at the end of the load: {log_bytes / 1e6:.0f} MB, "
+        f"{log_bytes / max(1, seen.chunks):.0f} bytes per chunk",
         f"errors: {len(seen.errors)} {seen.errors[:3]}",
     ]
     print("\n".join(lines))  # noqa: T201
