@@ -60,6 +60,12 @@ class Summary(Struct, frozen=True):
     parent: str = ""
     """The call whose policy asked for this one."""
     label: str = ""
+    tokens_read: int | None = None
+    """Of all kinds; None, as are the next three, until the call is indexed."""
+    tokens_written: int | None = None
+    cost: float | None = None
+    """USD; None where no price is known."""
+    estimated: bool | None = None
 
     @property
     def outcome(self) -> str:

@@ -12,10 +12,10 @@ from rich.table import Table
 from luthien_stream.activity.find import Selection, find_calls
 from luthien_stream.activity.read import Summary, list_calls, summaries_of
 from luthien_stream.cli.common import add_instance_flags, console, count, find_instance, print_json, run_async
-from luthien_stream.cli.plain import SHORT_ID, iso, milliseconds, printable, span, when
+from luthien_stream.cli.plain import SHORT_ID, cost, iso, milliseconds, printable, span, when
 from luthien_stream.cli.recorded import open_record
 from luthien_stream.events.log import PolicyRan
-from luthien_stream.record.filter import parse
+from luthien_stream.record.filter import All, Term, parse
 from luthien_stream.record.since import parse_since
 
 HELP = (
@@ -34,7 +34,8 @@ WIDE = 1000
 """Width where there is no terminal: a file or a pipe takes whole lines."""
 NARROW = 130
 """Width below which a terminal gets the columns that people look for first."""
-COLUMNS = ("call_id", "when", "model", "format", "outcome", "took", "first", "chunks", "verdicts")
+COLUMNS = ("call_id", "when", "model", "format", "outcome", "took", "first", "chunks", "tokens", "cost", "verdicts")
+ASKED = ("session", "model", "since", "user", "label", "query")
 FIRST_COLUMNS = ("call_id", "when", "model", "outcome", "took", "verdicts")
 
 
@@ -42,6 +43,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--session", default="", metavar="ID", help="only calls of this agent session")
     parser.add_argument("--model", default="", metavar="GLOB", help="only calls to these models")
+    parser.add_argument("--user", default="", metavar="GLOB", help="only calls for these users")
+    parser.add_argument(
+        "--label", default="", metavar="LABEL", help="only calls that a person called attack, or benign"
+    )
     parser.add_argument("--query", default="", metavar="FILTER", help="only calls that fit: '~p shell_guard ~v deny'")
     parser.add_argument("--since", metavar="TIME", help="only calls after: 30s, 10m, 2h, 1d, or 2026-01-31T12:00")
     parser.add_argument("--limit", type=count, default=30, metavar="N", help="at most so many (default: %(default)s)")
@@ -58,17 +63,17 @@ def run(args: argparse.Namespace) -> int:
         out = console()
         print_table(out, table_of(calls, FIRST_COLUMNS if out.is_terminal and out.width < NARROW else COLUMNS))
     else:
-        console().print(
-            "No recorded call" + (" like this." if args.session or args.model or args.since or args.query else " yet.")
-        )
+        console().print("No recorded call" + (" like this." if any(getattr(args, name) for name in ASKED) else " yet."))
     return 0
 
 
 async def _calls(args: argparse.Namespace) -> list[Summary]:
     since = parse_since(args.since) if args.since else 0
+    asked = [Term(name, value) for name in ("user", "label") if (value := getattr(args, name))]
+    query = All((*asked, parse(args.query))) if args.query or asked else None
     async with open_record(find_instance(args)) as store:
-        if args.query:
-            wanted = Selection(since, 0, args.model, args.session, parse(args.query), args.limit, children=True)
+        if query is not None:
+            wanted = Selection(since, 0, args.model, args.session, query, args.limit, children=True)
             return await summaries_of(store, await find_calls(store, wanted))
         return await list_calls(store, session=args.session, model=args.model, since=since, limit=args.limit)
 
@@ -100,6 +105,10 @@ def as_object(call: Summary) -> dict[str, Any]:
         "chunks_received": call.chunks_received,
         "chunks_released": call.chunks_released,
         "usage": call.usage,
+        "tokens_read": call.tokens_read,
+        "tokens_written": call.tokens_written,
+        "cost_usd": call.cost,
+        "cost_estimated": call.estimated,
         "verdicts": call.verdicts,
         "policies": [_ran(policy) for policy in call.policies],
         "body_ref": call.body_ref,
@@ -121,8 +130,8 @@ def table_of(calls: list[Summary], columns: Sequence[str]) -> Table:
     """Lay out the calls. What is copied or compared is never cut; names and words may take a second line."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        whole = {"call_id": SHORT_ID, "when": 8, "took": 7, "first": 7, "chunks": 6}.get(name)
-        right = name in ("took", "first", "chunks")
+        whole = {"call_id": SHORT_ID, "when": 8, "took": 7, "first": 7, "chunks": 6, "tokens": 6, "cost": 7}.get(name)
+        right = name in ("took", "first", "chunks", "tokens", "cost")
         table.add_column(
             name, justify="right" if right else "left", no_wrap=whole is not None, min_width=whole, overflow="fold"
         )
@@ -142,6 +151,8 @@ def _cells(call: Summary) -> dict[str, str]:
         "took": span(call.duration),
         "first": span(call.first_released),
         "chunks": str(call.chunks_received),
+        "tokens": "" if call.tokens_read is None else str(call.tokens_read + (call.tokens_written or 0)),
+        "cost": cost(call.cost, call.estimated),
         "verdicts": printable(", ".join(dict.fromkeys(call.verdicts))),
     }
 

@@ -62,6 +62,11 @@ def size(count: int) -> str:
     return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
 
 
+def cost(value: float | None, estimated: bool | None) -> str:
+    """A cost in USD; `~` where it is an estimate; empty where no price is known."""
+    return "" if value is None else f"{'~' if estimated else ''}${value:.4f}"
+
+
 def seconds(text: str) -> float:
     """The value of a flag that is a span: `30s`, `15m`, `2h`, `1d`."""
     span = SPAN.fullmatch(text.strip())

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from luthien_stream.activity.search import calls_in, list_sessions
 from luthien_stream.cli.common import add_instance_flags, console, count, find_instance, print_json, run_async
-from luthien_stream.cli.plain import SHORT_ID, iso, preview, printable, span, when
+from luthien_stream.cli.plain import SHORT_ID, cost, iso, preview, printable, span, when
 from luthien_stream.cli.recorded import open_record
 from luthien_stream.record.since import parse_since
 
@@ -94,11 +94,6 @@ def _calls(rows: list[dict[str, Any]]) -> Table:
             preview(" ".join(row["verdicts"]), 60),
         )
     return table
-
-
-def cost(value: float | None, estimated: bool | None) -> str:
-    """A cost in USD; `~` where it is an estimate; empty where no price is known."""
-    return "" if value is None else f"{'~' if estimated else ''}${value:.4f}"
 
 
 def _verdicts(row: Mapping[str, Any]) -> dict[str, int]:

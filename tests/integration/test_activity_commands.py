@@ -106,12 +106,12 @@ def frames(text: str) -> list[bytes]:
 
 @pytest.fixture
 def run(gateway: Gateway, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Run a command that must succeed and return what it printed."""
+    """Run a command that must end with `code`; return what it printed, or said of its failure."""
 
     def run(*words: str, code: int = 0) -> str:
         assert main([*words, "--config", str(gateway.config)]) == code
         out = capfdbinary.readouterr()
-        return (out.out if code == 0 else out.err).decode()
+        return (out.out or out.err).decode()
 
     return run
 
@@ -130,6 +130,34 @@ def test_calls_lists_what_is_recorded(run: Run) -> None:
     [story] = objects(run("calls", "--json", "--model", "demo/s*", "--session", "s2"))
     assert (story["outcome"], story["chunks_received"], story["first_released_ms"]) == ("completed", 6, 10.4)
     assert run("calls", "--model", "nothing").strip() == "No recorded call like this."
+
+
+def test_calls_are_found_by_what_a_person_said_of_them(run: Run) -> None:
+    """A label, and the user whom a request names; tokens and cost are there once a call is indexed."""
+    labelled = CALLS[0].call_id
+    run("label", labelled, "attack")
+    [call] = objects(run("calls", "--json", "--label", "attack"))
+    assert (call["call_id"], call["label"]) == (labelled, "attack")
+    assert {"tokens_read", "tokens_written", "cost_usd", "cost_estimated"} <= call.keys()
+    assert run("calls", "--user", "nobody", "--label", "attack").strip() == "No recorded call like this."
+
+
+def test_diff_shows_what_was_said_against_what_was_delivered(run: Run) -> None:
+    """Word by word on a screen, and as an object for machines."""
+    text = run("diff", SPOKEN, code=1)
+    assert "hunter2" in text
+    assert "[gone]" in text
+    assert "\x1b" not in text
+    [found] = objects(run("diff", SPOKEN, "--json", code=1))
+    assert found["call_id"] == SPOKEN
+    assert "hunter2" in json.dumps(found)
+    run("diff", CALLS[2].call_id)  # relayed: exit code 0, nothing differs
+    assert "Nothing is recorded as 'ffff'" in run("diff", "ffff", code=2)
+
+
+def test_shadow_without_verdicts_says_so(run: Run) -> None:
+    """A policy that has watched nothing."""
+    assert "'all_caps' has watched no call like this" in run("shadow", "all_caps", code=1)
 
 
 def test_show_prints_both_lanes(run: Run) -> None:

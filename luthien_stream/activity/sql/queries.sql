@@ -104,16 +104,24 @@ ON CONFLICT (call_id, src, n, key) DO UPDATE SET
 WHERE excluded.entry < old.entry;
 
 -- name: list_calls
-SELECT * FROM summaries
+SELECT summaries.*, outcomes.input + outcomes.cached + outcomes.cache_write AS tokens_read,
+    outcomes.output AS tokens_written, outcomes.cost, outcomes.estimated
+FROM summaries LEFT JOIN outcomes ON outcomes.call_id = summaries.call_id
 WHERE ($1 = '' OR session = $1) AND model LIKE $2 AND time >= $3
 ORDER BY time DESC
 LIMIT $4;
 
 -- name: summaries
-SELECT * FROM summaries WHERE call_id = ANY ($1::text[]) ORDER BY time DESC;
+SELECT summaries.*, outcomes.input + outcomes.cached + outcomes.cache_write AS tokens_read,
+    outcomes.output AS tokens_written, outcomes.cost, outcomes.estimated
+FROM summaries LEFT JOIN outcomes ON outcomes.call_id = summaries.call_id
+WHERE summaries.call_id = ANY ($1::text[]) ORDER BY time DESC;
 
 -- name: summary
-SELECT * FROM summaries WHERE call_id = $1;
+SELECT summaries.*, outcomes.input + outcomes.cached + outcomes.cache_write AS tokens_read,
+    outcomes.output AS tokens_written, outcomes.cost, outcomes.estimated
+FROM summaries LEFT JOIN outcomes ON outcomes.call_id = summaries.call_id
+WHERE summaries.call_id = $1;
 
 -- name: calls_like
 SELECT call_id FROM calls WHERE call_id >= $1 AND call_id < $1 || '~' ORDER BY call_id LIMIT 10;

@@ -58,7 +58,7 @@ def test_what_is_copied_or_compared_is_whole_on_a_small_terminal() -> None:
 
 def test_a_wide_terminal_gets_every_column() -> None:
     """One line a call."""
-    header, *rows = printed(width=220, columns=COLUMNS)
+    header, *rows = printed(width=240, columns=COLUMNS)
     assert all(name in header for name in COLUMNS)
     assert len(rows) == 1
     assert "12345" in rows[0]
