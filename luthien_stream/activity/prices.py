@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,16 @@ def cost_of(usage: Usage, model: str, provider: str = "") -> tuple[float | None,
             return None, False
         total += (rate or 0.0) * count
     return total, near
+
+
+def per_token(models: Iterable[str]) -> dict[str, tuple[float, float]]:
+    """USD a token, in and out, of those models whose prices are known."""
+    known = {model: found[0] for model in models if (found := prices_of(model)) is not None}
+    rates = {
+        model: (_rate(prices, _RATES["input"], 0), _rate(prices, _RATES["output"], 0))
+        for model, prices in known.items()
+    }
+    return {model: (read, wrote) for model, (read, wrote) in rates.items() if read is not None and wrote is not None}
 
 
 def _rate(prices: Mapping[str, Any], field: str, whole: int) -> float | None:

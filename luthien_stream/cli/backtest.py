@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from luthien_stream.activity.prices import per_token
 from luthien_stream.cli.backtest_calls import Chosen, chosen, made, tried
 from luthien_stream.cli.backtest_labels import labelled, read_labels
 from luthien_stream.cli.backtest_news import News
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     cases = labelled(list(_cases(args, found)), labels)
     if not cases:
         return _none()
-    report = report_of(cases)
+    report = report_of(cases, per_token({asked.model for case in cases for asked in case.asked}))
     failed = problems(report, gates)
     _print(args, report, failed, gates)
     for sentence in failed:
