@@ -118,6 +118,13 @@ class Gateway:
         said = await asyncio.to_thread(self.command, "replay", "--verify", "--since", "1h")
         assert " same" in said.splitlines()[-1], said
 
+    def replayed(self) -> dict[str, str]:
+        """How each recorded call stands when it is run again, by its id: `same`, or what `replay --verify` finds."""
+        words = [COMMAND, "replay", "--verify", "--since", "1h", "--json", "--data", str(self.data)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=self.folder)
+        assert done.returncode in (0, 3, 5), done.stderr
+        return {one["call_id"]: one["status"] for one in map(json.loads, done.stdout.splitlines())}
+
     def _over(self) -> int:
         said = self.command("calls", "--json", "--limit", "1000")
         return sum(json.loads(line)["outcome"] != "open" for line in said.splitlines())

@@ -94,3 +94,4 @@ async def test_a_worker_killed_between_settle_and_reply_is_taken_over_without_a_
                 got, moved = await killed_between(gateway, proxy, after=3 + 7 * turn)
                 check(got, calm)
                 assert moved >= 8, f"round {turn}: only {moved} streams changed owner"
+        await gateway.proved((1 + ROUNDS) * STREAMS)

@@ -97,3 +97,5 @@ async def test_a_killed_node_worker_is_taken_over_without_a_wrong_byte(tmp_path:
         await running
         check(got, calm)
         assert sum(partition_of(one.call_id) in lost and one.between(killed, killed + 3) for one in got) >= 4
+        await wait_until(lambda: len(gateway.replayed()) >= 2 * STREAMS, timeout=60)
+        assert set(gateway.replayed().values()) == {"same"}

@@ -91,3 +91,4 @@ async def test_postgres_equals_the_wire_after_1000_calls_and_two_restarts(
                 assert b"<<swapped>>" in got.body
         finally:
             await store.close()
+        await gateway.proved(CALLS)
