@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     url = find_instance(args).redis
     if url == "memory":
         return fail(
-            "the log is in the memory of `up` (redis: memory): watch it at GET /luthien/api/tail (docs/tail.md), or use another `redis:`"
+            "the log is in the memory of `up` (redis: memory): watch it over HTTP (docs/tail.md), or use another `redis:`"
         )
     if args.follow:
         return run_async(follow(url, args.follow, as_json=args.json))

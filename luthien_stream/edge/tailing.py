@@ -31,8 +31,8 @@ logger = structlog.get_logger()
 
 SUBSCRIBERS = 16
 """At once: each reads the whole log, in the edge's own process."""
-PAGE = 64
-"""Entries of one stream that a subscriber may hold; see `Merge`."""
+PAGE = 16
+"""Entries of one stream in one read: a subscriber holds two such pages (see `Merge`), and clients wait for no more."""
 ALIVE_S = 10.0
 """After this long without an event a comment is sent, so that nobody between takes the connection for dead."""
 WRITE_S = 20.0

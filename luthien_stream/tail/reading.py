@@ -34,6 +34,8 @@ GATHER_S = 0.05
 SETTLE_S = 0.002
 """The least pause between reads: the server's clock has gone on, so that the millisecond before it is complete."""
 RETRY_S = 1.0
+AT_ONCE = 16
+"""Events given out before others in the process get their turn."""
 
 
 class Seen(Struct, frozen=True):
@@ -121,7 +123,9 @@ class Reading:
             self._positions.take(entries)
             ready = self._merge.add(entries)
             end = not self._follow and self._positions.at_end()
-            for seen in self._in_order([*ready, *self._merge.rest()] if end else ready):
+            for number, seen in enumerate(self._in_order([*ready, *self._merge.rest()] if end else ready)):
+                if number % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)
                 self._last = seen
                 self._unfinished[seen.stream] -= seen.last
                 yield seen
