@@ -16,7 +16,7 @@ from luthien_stream.cli.plain import SHORT_ID, cost, iso, milliseconds, printabl
 from luthien_stream.cli.recorded import open_record
 from luthien_stream.events.log import PolicyRan
 from luthien_stream.record.filter import All, Term, parse
-from luthien_stream.record.since import parse_since
+from luthien_stream.tail.since import parse_since
 
 HELP = (
     """List recorded calls, newest first: what was asked for, how it ended, how long it took, what policies decided."""

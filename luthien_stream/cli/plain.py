@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from luthien_stream.record.since import SECONDS, SPAN
+from luthien_stream.tail.since import SECONDS, SPAN
 
 SHORT_ID = 18
 """Characters of a call id that tell it from its neighbours; a prefix that `show` takes."""

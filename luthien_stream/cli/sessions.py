@@ -14,7 +14,7 @@ from luthien_stream.activity.search import calls_in, list_sessions
 from luthien_stream.cli.common import add_instance_flags, console, count, find_instance, print_json, run_async
 from luthien_stream.cli.plain import SHORT_ID, cost, iso, preview, printable, span, when
 from luthien_stream.cli.recorded import open_record
-from luthien_stream.record.since import parse_since
+from luthien_stream.tail.since import parse_since
 
 HELP = """List the sessions of agents, the latest first: calls, models, tokens, cost, verdicts. With a session: its
 calls in order, judges and draws below the call that they were made for."""

@@ -18,7 +18,7 @@ from luthien_stream.errors import ConfigError, LuthienError
 from luthien_stream.record.filter import parse
 from luthien_stream.record.lanes import Record
 from luthien_stream.record.load import load_bytes
-from luthien_stream.record.since import parse_since
+from luthien_stream.tail.since import parse_since
 
 EXAMPLES = (
     "a call's id or its beginning, a session's id, a file (.jsonl, .eval, .json, .sse), or a filter like '~v deny'"

@@ -12,11 +12,11 @@ from luthien_stream.cli.follow import follow
 from luthien_stream.cli.plain import SHORT_ID
 from luthien_stream.cli.tail_line import Line
 from luthien_stream.events.json_form import to_json
-from luthien_stream.record.filter import Facts, fields_of, parse
-from luthien_stream.record.since import parse_since
+from luthien_stream.record.filter import BadFilter, Facts
 from luthien_stream.tail.positions import Gap
 from luthien_stream.tail.reading import Seen
-from luthien_stream.tail.wanted import RECORDED, VIEWS, Wanted
+from luthien_stream.tail.since import parse_since
+from luthien_stream.tail.wanted import VIEWS, Wanted, asked_for
 from luthien_stream.tail.watching import Shown, Undecided, Watching
 
 HELP = """Watch what passes, live: requests, every chunk as it came and as it was released, verdicts, errors. It reads
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     url = find_instance(args).redis
     if url == "memory":
         return fail(
-            "the log is in the memory of `up` (redis: memory): watch it over HTTP (docs/tail.md), or use another `redis:`"
+            "the log is in the memory of `up` (redis: memory): watch it over HTTP, see docs/tail.md, or use another"
         )
     if args.follow:
         return run_async(follow(url, args.follow, as_json=args.json))
@@ -63,11 +63,13 @@ def run(args: argparse.Namespace) -> int:
     if since is None and args.no_follow:
         since = 0
     words = list(args.words)
-    types = VIEWS[words.pop(0)] if words and words[0] in VIEWS else ()
-    filter = parse(" ".join(words))
-    if fields_of(filter) & RECORDED:
-        return fail("~b and ~l are known of recorded calls only: luthien-stream calls, search, export")
-    wanted = Wanted(args.call, args.session, args.model, (*types, *args.type), filter)
+    view = words.pop(0) if words and words[0] in VIEWS else "events"
+    try:
+        wanted = asked_for(
+            view, " ".join(words), call=args.call, session=args.session, model=args.model, types=args.type
+        )
+    except BadFilter as error:
+        return fail(str(error))
     run_async(_tail(url, wanted, since, follow=not args.no_follow, as_json=args.json))
     return 0
 

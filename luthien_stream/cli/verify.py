@@ -16,7 +16,7 @@ from luthien_stream.cli.common import add_instance_flags, data_folder, find_inst
 from luthien_stream.cli.plain import printable
 from luthien_stream.cli.progress import Progress
 from luthien_stream.cli.recorded import open_record
-from luthien_stream.record.since import parse_since
+from luthien_stream.tail.since import parse_since
 
 HELP = """Check that recorded calls are what the log said: every row against the digest that was made before it was
 stored, the chain over a call's rows against its seal, the seal against the daily file of heads. Says which row is

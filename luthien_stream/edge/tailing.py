@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -19,12 +18,11 @@ from aiohttp import web
 from luthien_stream.bus.port import Bus
 from luthien_stream.errors import LuthienError
 from luthien_stream.events.json_form import to_json
-from luthien_stream.record.filter import fields_of, parse
-from luthien_stream.record.since import parse_since
 from luthien_stream.tail.place import resume
 from luthien_stream.tail.positions import Gap
 from luthien_stream.tail.reading import Pause
-from luthien_stream.tail.wanted import RECORDED, VIEWS, Wanted
+from luthien_stream.tail.since import parse_since
+from luthien_stream.tail.wanted import asked_for
 from luthien_stream.tail.watching import Shown, Undecided, Watching
 
 logger = structlog.get_logger()
@@ -56,7 +54,7 @@ class Tailing:
         """Answer a request with the stream, 400 for what cannot be understood, 503 if there are too many."""
         try:
             watching = self._watching(request)
-        except (LuthienError, ValueError) as error:
+        except LuthienError as error:
             return web.json_response({"error": str(error)}, status=400)
         if self.subscribers >= SUBSCRIBERS:
             said = f"{SUBSCRIBERS} tails are open, which is all that this edge serves: close one, or try again"
@@ -74,7 +72,12 @@ class Tailing:
         mark = request.headers.get("last-event-id") or asked.get("last_event_id", "")
         return Watching(
             self._bus,
-            wanted(asked, asked.getall("type", [])),
+            asked_for(
+                asked.get("view", "events"),
+                asked.get("filter", ""),
+                types=asked.getall("type", []),
+                **{name: asked.get(name, "") for name in ("call", "session", "model")},
+            ),
             since=parse_since(asked["since"]) if asked.get("since") else None,
             resume=resume(mark) if mark else None,
             page=PAGE,
@@ -111,18 +114,6 @@ class Tailing:
 async def _send(response: web.StreamResponse, text: str) -> None:
     async with asyncio.timeout(WRITE_S):
         await response.write(text.encode("utf-8", "replace"))
-
-
-def wanted(asked: Mapping[str, str], types: list[str]) -> Wanted:
-    """What a query asks for. Raises `BadQuery`, `BadFilter`."""
-    view = asked.get("view", "events")
-    if view not in VIEWS:
-        raise BadQuery(f"{view!r} is no view: {', '.join(VIEWS)}")
-    filter = parse(asked.get("filter", ""))
-    if fields_of(filter) & RECORDED:
-        raise BadQuery("~b and ~l are known of recorded calls only, not of a live stream")
-    names = {name: asked.get(name, "") for name in ("call", "session", "model")}
-    return Wanted(**names, types=(*VIEWS[view], *types), filter=filter)
 
 
 def _text(each: Shown | Gap | Undecided, watching: Watching) -> str:

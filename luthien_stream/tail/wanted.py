@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
 from luthien_stream.events.log import AnyEvent
 from luthien_stream.events.pack import type_of
-from luthien_stream.record.filter import All, Facts, Filter, Term, fields_of, matches
+from luthien_stream.record.filter import All, BadFilter, Facts, Filter, Term, fields_of, matches, parse
 from luthien_stream.tail.facts import CALLS_KEPT, Knowledge
 
 VIEWS = {
@@ -47,6 +48,18 @@ class Wanted(Struct, frozen=True):
         """Whether events of this type are shown. Flow control is only on demand."""
         kind = type_of(event)
         return any(fnmatchcase(kind, glob) for glob in self.types) if self.types else kind != "chunk.seen"
+
+
+def asked_for(
+    view: str, filter: str, *, call: str = "", session: str = "", model: str = "", types: Sequence[str] = ()
+) -> Wanted:
+    """What a person asks for, a view by its name and a filter as text. Raises `BadFilter`."""
+    if view not in VIEWS:
+        raise BadFilter(f"{view!r} is no view: {', '.join(VIEWS)}")
+    parsed = parse(filter)
+    if fields_of(parsed) & RECORDED:
+        raise BadFilter("~b and ~l are known of recorded calls only: luthien-stream calls, search, export")
+    return Wanted(call, session, model, (*VIEWS[view], *types), parsed)
 
 
 class Selection:

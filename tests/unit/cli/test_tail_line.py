@@ -18,9 +18,9 @@ from luthien_stream.events.log import (
     VerdictReached,
 )
 from luthien_stream.record.filter import parse
-from luthien_stream.record.since import NoTime, parse_since
 from luthien_stream.record.speech import speech
 from luthien_stream.tail.reading import Seen
+from luthien_stream.tail.since import NoTime, parse_since
 from luthien_stream.tail.wanted import Selection, Wanted
 
 CALL = "0192f3a4-7c1e-7abc-8000-000000000001"
