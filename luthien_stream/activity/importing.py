@@ -21,10 +21,27 @@ async def write_record(store: Store, record: Record) -> bool:
 
     Raises `StoreUnavailable`, `StoreRefused`.
     """
-    if await store.fetch("calls_like", record.call_id):
-        return False
-    await store.write(rows_of(record))
-    return True
+    return bool(await write_records(store, [record]))
+
+
+async def write_records(store: Store, records: Sequence[Record]) -> list[Record]:
+    """Write those of these calls that are not there, all or none of them; return which these were.
+
+    Raises `StoreUnavailable`, `StoreRefused`.
+    """
+    given = {record.call_id: record for record in reversed(records)}
+    known = {row["call_id"] for row in await store.fetch("known_calls", sorted(given))}
+    new = [record for call, record in sorted(given.items()) if call not in known]
+    rows = Rows()
+    for each in map(rows_of, new):
+        rows.calls += each.calls
+        rows.events += each.events
+        rows.runs += each.runs
+        rows.pipelines += [row for row in each.pipelines if row not in rows.pipelines]
+        rows.bodies |= each.bodies
+    if new:
+        await store.write(rows)
+    return new
 
 
 def rows_of(record: Record) -> Rows:
@@ -41,11 +58,6 @@ def rows_of(record: Record) -> Rows:
     for key, written in record.pipelines.items():
         rows.pipelines.append(_pipeline(key, written, record.policies.get(key, [])))
     return rows
-
-
-def labelled(record: Record, label: str) -> tuple[str, str]:
-    """(call id, label): the given one, or the record's own."""
-    return record.call_id, label or record.label
 
 
 def with_session(record: Record, prefix: str) -> Record:

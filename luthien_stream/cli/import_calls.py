@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from luthien_stream.activity.heads import FOLDER, HeadsFile
-from luthien_stream.activity.importing import with_session, write_record
+from luthien_stream.activity.importing import with_session, write_records
 from luthien_stream.activity.indexing import Indexing
 from luthien_stream.activity.labels import put_label
 from luthien_stream.activity.sealing import Sealing
@@ -32,6 +33,10 @@ examples:
   luthien-stream import run.eval --label attack
   luthien-stream import transcripts.jsonl --session-prefix 2026-11- --dry-run
 """
+
+
+BATCH = 50
+"""Calls in one transaction."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,29 +80,48 @@ def _one(args: argparse.Namespace, file: str, store: Store | None, runner: async
     calls = new = 0
     sessions: set[str] = set()
     progress = Progress("calls")
-    for record in _records(file):
-        made = with_session(record, args.session_prefix) if args.session_prefix else record
-        calls += 1
-        sessions |= {s.event.session for s in made.events if isinstance(s.event, RequestReceived) and s.event.session}
-        if store is not None and runner.run(write_record(store, made)):
-            new += 1
-            runner.run(_finish(args, store, made))
+    for records in _batches(_records(file)):
+        made = [with_session(each, args.session_prefix) if args.session_prefix else each for each in records]
+        calls += len(made)
+        sessions |= {request.session for each in made if (request := _request(each)) is not None and request.session}
         if store is not None:
-            label = args.label or made.label
-            if label:
-                runner.run(put_label(store, [made.call_id], label, by="import"))
-        progress.step()
+            new += len(runner.run(_write(args, store, made)))
+        for _ in made:
+            progress.step()
     progress.clear()
     return {"file": file, "calls": calls, "new": new, "sessions": len(sessions)}
 
 
-async def _finish(args: argparse.Namespace, store: Store, record: Record) -> None:
-    """Do what the recorder does once a call has ended: seal it and index it."""
-    stop = asyncio.Event()
-    sealing = Sealing(store, HeadsFile(data_folder(args) / FOLDER), stop)
-    sealing.touch([record.call_id])
-    await sealing.look(quiet_s=0)
-    await Indexing(store, stop).index(record)
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    while batch := list(islice(records, BATCH)):
+        yield batch
+
+
+def _request(record: Record) -> RequestReceived | None:
+    return next((s.event for s in record.events if isinstance(s.event, RequestReceived)), None)
+
+
+async def _write(args: argparse.Namespace, store: Store, records: Sequence[Record]) -> list[Record]:
+    """Write what is new, do what the recorder does once a call has ended (seal it, index it), and label all."""
+    new, stop = await write_records(store, records), asyncio.Event()
+    if new:
+        sealing = Sealing(store, HeadsFile(data_folder(args) / FOLDER), stop)
+        sealing.touch([record.call_id for record in new])
+        await sealing.look(quiet_s=0)
+    for record in new:
+        await Indexing(store, stop).index(record)
+    for label, labelled in _labels(args, records).items():
+        await put_label(store, labelled, label, by="import")
+    return new
+
+
+def _labels(args: argparse.Namespace, records: Sequence[Record]) -> dict[str, list[str]]:
+    """Calls by their labels: the given one, or the record's own."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        if label := args.label or record.label:
+            found.setdefault(label, []).append(record.call_id)
+    return found
 
 
 def _records(file: str) -> Iterator[Record]:

@@ -51,8 +51,9 @@ def run(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
 def test_transcripts_are_imported_as_sessions_and_backtested(folder: Path, run: Run) -> None:
     """Each turn of the model is a call; the same backtest twice prints the same bytes and says what would change."""
     said = run("import", str(folder / "some.jsonl"))
-    assert "call" in said
-    assert run("import", str(folder / "some.jsonl")) != "", "the same file again changes nothing"
+    assert f"in {TRANSCRIPTS} sessions read" in said
+    assert "read, 0 of them new" in run("import", str(folder / "some.jsonl"))
+    assert "hold" in run("verify")
     sessions = [json.loads(line) for line in run("sessions", "--json", "--limit", "100").splitlines()]
     assert len(sessions) == TRANSCRIPTS
     calls = [json.loads(line) for line in run("calls", "--json", "--limit", "1000").splitlines()]

@@ -103,6 +103,9 @@ ON CONFLICT (call_id, src, n, key) DO UPDATE SET
     raw = excluded.raw, digest = excluded.digest
 WHERE excluded.entry < old.entry;
 
+-- name: known_calls
+SELECT call_id FROM calls WHERE call_id = ANY ($1::text[]);
+
 -- name: list_calls
 SELECT summaries.*, outcomes.input + outcomes.cached + outcomes.cache_write AS tokens_read,
     outcomes.output AS tokens_written, outcomes.cost, outcomes.estimated
