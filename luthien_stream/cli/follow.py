@@ -37,7 +37,7 @@ async def follow(url: str, call: str, *, as_json: bool) -> int:
                             break
                         view.draw()
                     elif isinstance(each, Gap):
-                        note(f"{each.entries:,} entries of {each.stream} were trimmed before they could be read")
+                        note(missing(each))
                     elif isinstance(each, Shown) and lanes.call in ("", each.seen.event.call):
                         view.event(each)
                         for said in lanes.hear(each.seen, each.facts):
@@ -49,6 +49,13 @@ async def follow(url: str, call: str, *, as_json: bool) -> int:
     if lanes.call:
         return 0
     return fail(f"nothing of a call {call} is in the log, or no longer: luthien-stream show {call[:SHORT_ID]}")
+
+
+def missing(gap: Gap) -> str:
+    """What a gap says to people."""
+    if gap.entries is None:
+        return "a stream has vanished; it may have had entries that nobody has read"
+    return f"{gap.entries:,} entries of {gap.stream} were trimmed before they could be read"
 
 
 class _Lines:

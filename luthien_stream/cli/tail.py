@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from luthien_stream.bus import connect
 from luthien_stream.cli.common import add_instance_flags, console, fail, find_instance, note, print_json, run_async
-from luthien_stream.cli.follow import follow
+from luthien_stream.cli.follow import follow, missing
 from luthien_stream.cli.plain import SHORT_ID
 from luthien_stream.cli.tail_line import Line
 from luthien_stream.events.json_form import to_json
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
             "the log is in the memory of `up` (redis: memory): watch it over HTTP, see docs/tail.md, or use another"
         )
     if args.follow:
+        if args.words or args.call or args.session or args.model or args.type or args.since or args.no_follow:
+            return fail("--follow shows one call whole: it goes with none of the other filters and flags")
         return run_async(follow(url, args.follow, as_json=args.json))
     since = parse_since(args.since) if args.since else None
     if since is None and args.no_follow:
@@ -83,7 +85,7 @@ async def _tail(url: str, wanted: Wanted, since: int | None, *, follow: bool, as
                     case Shown(seen, facts):
                         _print(line, seen, facts, as_json=as_json)
                     case Gap():
-                        note(f"{each.entries:,} entries of {each.stream} were trimmed before they could be read")
+                        note(missing(each))
                     case Undecided(call):
                         note(f"call {call[:SHORT_ID]} began before what the log keeps: whether it fits is not known")
     finally:

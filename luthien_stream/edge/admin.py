@@ -53,7 +53,7 @@ class AdminServer:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/luthien/api/status", self._status)
         app.router.add_get("/luthien/api/calls", self._calls)
-        app.router.add_get("/luthien/api/tail", self._tailing.serve)
+        app.router.add_get("/luthien/api/tail", self._tailing.serve, allow_head=False)
         app.router.add_get("/luthien/api/pipeline", self._pipeline)
         app.router.add_put("/luthien/api/pipeline", self._replace_pipeline)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

@@ -1,6 +1,6 @@
 """`GET /luthien/api/tail`: the log as it is written, as server-sent events, for any number of careful readers.
 
-Nothing is kept for a subscriber but what one read brings: the log is the buffer. Whoever is slow falls behind in the
+No event is kept for a subscriber but what one read brings: the log is the buffer. Whoever is slow falls behind in the
 log, and is told what was trimmed before it came so far; whoever takes nothing for a while is left. Ids of events are
 marks: with `Last-Event-ID` the stream goes on behind the last one that arrived.
 """
@@ -81,6 +81,7 @@ class Tailing:
             since=parse_since(asked["since"]) if asked.get("since") else None,
             resume=resume(mark) if mark else None,
             page=PAGE,
+            facts=False,
         )
 
     async def _stream(self, request: web.Request, watching: Watching) -> web.StreamResponse:

@@ -32,8 +32,8 @@ def to_json(event: AnyEvent, src: str, entry: str | None = None) -> dict[str, An
     fields = msgspec.msgpack.decode(encode_event(event))
     kind = type_of(event)
     form: dict[str, Any] = {"specversion": "1.0", "id": _identity(event, src), "source": src, "type": kind}
-    if event.time:
-        form["time"] = _rfc3339(event.time)
+    if event.time and (time := _rfc3339(event.time)):
+        form["time"] = time
     if event.n >= 0:
         form["sequence"] = f"{event.n:0{SEQUENCE_DIGITS}}"
     if event.prev >= 0:
@@ -78,7 +78,11 @@ def _identity(event: AnyEvent, src: str) -> str:
 
 
 def _rfc3339(microseconds: int) -> str:
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """The time as text; empty for one that no calendar has, as when a stage writes nanoseconds."""
+    try:
+        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except OverflowError:
+        return ""
 
 
 def _microseconds(time: str) -> int:

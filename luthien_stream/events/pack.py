@@ -51,6 +51,8 @@ _HEAD = 24
 COPIES, WATCHERS = b"shadow:", b"stage:shadow@"
 """Sources: an edge's copy of a lane for those who only watch, all of which lies elsewhere too; and those themselves."""
 _ENCODER = msgspec.msgpack.Encoder()
+_WRONG = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What a decoder raises: text that is no UTF-8 is an error of another family."""
 _TYPED = msgspec.msgpack.Decoder(_Typed)
 _LOOSE = msgspec.msgpack.Decoder(_Loose)
 _EVENT: msgspec.msgpack.Decoder[Known] = msgspec.msgpack.Decoder(Known)
@@ -85,7 +87,7 @@ def decode(raw: bytes) -> Pack:
     """Return what one stream entry holds. Raises `PackError` where the bytes are no pack."""
     try:
         typed = _TYPED.decode(raw)
-    except msgspec.MsgspecError:
+    except _WRONG:
         return _decode_loose(raw)
     return Pack(typed.src, typed.events)
 
@@ -99,7 +101,7 @@ def decode_event(raw: bytes) -> AnyEvent:
     """Return one event that was encoded alone. Raises `PackError`."""
     try:
         return _EVENT.decode(raw)
-    except msgspec.MsgspecError:
+    except _WRONG:
         return _decode_fields(raw)
 
 
@@ -113,7 +115,7 @@ def type_of(event: AnyEvent) -> str:
 def _decode_loose(raw: bytes) -> Pack:
     try:
         loose = _LOOSE.decode(raw)
-    except msgspec.MsgspecError as error:
+    except _WRONG as error:
         raise PackError(f"A stream entry of {len(raw)} bytes is no pack: {error}") from error
     return Pack(loose.src, [decode_event(bytes(one)) for one in loose.events])
 
@@ -121,7 +123,7 @@ def _decode_loose(raw: bytes) -> Pack:
 def _decode_fields(raw: bytes) -> AnyEvent:
     try:
         fields = _FIELDS.decode(raw)
-    except msgspec.MsgspecError as error:
+    except _WRONG as error:
         raise PackError(f"An event of {len(raw)} bytes cannot be decoded: {error}") from error
     kind = fields.get("type")
     cls = TYPES.get(str(kind))

@@ -88,7 +88,10 @@ class Facts(Struct):
 def parse(text: str) -> Filter:
     """Read a filter; an empty one fits everything. Raises `BadFilter`."""
     parser = _Parser(text)
-    found = parser.any() if parser.left else All(())
+    try:
+        found = parser.any() if parser.left else All(())
+    except RecursionError:
+        raise BadFilter("The filter has more parentheses or ! within each other than can be read") from None
     if parser.left:
         raise parser.wrong("nothing belongs here")
     return found

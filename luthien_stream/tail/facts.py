@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -27,18 +28,24 @@ class Knowledge:
             facts = self._calls[event.call] = Facts(call=event.call)
             if len(self._calls) > self._most:
                 self._calls.popitem(last=False)
+        self._calls.move_to_end(event.call)
         match event:
             case RequestReceived():
                 for name in ("model", "session", "user", "key", "client", "format"):
                     setattr(facts, name, (getattr(event, name),))
             case VerdictReached():
-                facts.policy = (*(facts.policy or ()), event.policy)
-                facts.verdict = (*(facts.verdict or ()), event.kind)
+                facts.policy = _with(facts.policy, event.policy)
+                facts.verdict = _with(facts.verdict, event.kind)
             case PolicyFailed():
-                facts.policy = (*(facts.policy or ()), event.policy)
-                facts.verdict = (*(facts.verdict or ()), "failed")
+                facts.policy = _with(facts.policy, event.policy)
+                facts.verdict = _with(facts.verdict, "failed")
             case _ if isinstance(event, Terminal) and event.lane == "final":
                 facts.outcome = (type_of(event).removeprefix("response."),)
                 facts.error = (getattr(event, "error", "") or "",)
                 facts.policy, facts.verdict = facts.policy or (), facts.verdict or ()
         return replace(facts, type=(type_of(event),))
+
+
+def _with(values: Sequence[str] | None, value: str) -> Sequence[str]:
+    known = values or ()
+    return known if value in known else (*known, value)

@@ -7,8 +7,10 @@ to its place, so that a reader who comes back can be told exactly how many were 
 
 from __future__ import annotations
 
+import re
 from binascii import crc32
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -16,6 +18,7 @@ from luthien_stream.errors import LuthienError
 
 TOLD_MOST = 10**16 - 1
 """What an event may tell as its time, microseconds."""
+_MARK = re.compile(r"(\d{13})-(\d{16})-(\d{6,9})-(\d{4,9})-([^~]{1,200})~((?:[0-9a-f]{7,20}(?:,|$))*)", re.ASCII)
 _WRONG = "{!r} is no id of an event that this stream has sent"
 
 
@@ -61,6 +64,7 @@ class Resume(Struct, frozen=True):
         return self.counts.get(tag(stream), 0)
 
 
+@lru_cache(4096)
 def tag(stream: str) -> str:
     """Six characters that stand for a stream's name."""
     return f"{crc32(stream.encode()) & 0xFFFFFF:06x}"
@@ -68,10 +72,9 @@ def tag(stream: str) -> str:
 
 def resume(text: str) -> Resume:
     """Read a mark. Raises `BadMark`."""
-    place, _, counts = text.partition("~")
-    try:
-        ms, told, sequence, n, stream = place.split("-", 4)
-        found = {each[:6]: int(each[6:], 16) for each in counts.split(",") if each}
-        return Resume(Place(int(ms), int(told), int(sequence), int(n), stream), found)
-    except ValueError:
-        raise BadMark(_WRONG.format(text[:80])) from None
+    found = _MARK.fullmatch(text)
+    if found is None:
+        raise BadMark(_WRONG.format(text[:80]))
+    ms, told, sequence, n = (int(number) for number in found.groups()[:4])
+    counts = {each[:6]: int(each[6:], 16) for each in found[6].split(",") if each}
+    return Resume(Place(ms, told, sequence, n, found[5]), counts)

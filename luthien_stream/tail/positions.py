@@ -8,17 +8,20 @@ from msgspec import Struct
 
 from luthien_stream.bus.ids import order
 from luthien_stream.bus.port import START, Entry, Span
-from luthien_stream.tail.place import Resume
+from luthien_stream.tail.place import Resume, tag
 
 
 class Gap(Struct, frozen=True):
-    """Entries of a stream that were trimmed unread: those after one id and before the next that is kept."""
+    """Entries of a stream that were trimmed unread: those after one id and before the next that is kept.
+
+    Of a stream that has vanished while nobody looked neither its name nor a number is known: empty and None.
+    """
 
     stream: str
     after: str
     before: str
     """`0-0` if the stream keeps nothing."""
-    entries: int
+    entries: int | None
 
 
 class Cursor(Struct):
@@ -69,7 +72,9 @@ class Positions:
     def at_end(self) -> bool:
         """Whether all has been read that was there at the beginning."""
         at = self.at
-        return all(order(at.get(stream, end)) >= order(end) for stream, end in self.ends.items())
+        return self._cursors is not None and all(
+            order(at.get(stream, end)) >= order(end) for stream, end in self.ends.items()
+        )
 
     def look(self, spans: Mapping[str, Span]) -> list[Gap]:
         """Take what all streams hold now; return what is missing."""
@@ -80,6 +85,14 @@ class Positions:
             self._cursors[stream] = Cursor(START, 0, Span())
         gaps += [self._gap(stream, span) for stream, span in spans.items()]
         return [gap for gap in gaps if gap.entries]
+
+    def is_whole(self, spans: Mapping[str, Span]) -> bool:
+        """Whether a page follows on what was read before, by what its streams hold after the reading.
+
+        What has been trimmed behind our place by then may have been trimmed before the reading: the next look tells.
+        """
+        assert self._cursors is not None
+        return all(span.trimmed <= self._cursors[stream].read for stream, span in spans.items())
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Take note of what was read."""
@@ -99,7 +112,9 @@ class Positions:
             return []
         after, resume = f"{self._resume.place.ms}-{self._resume.place.sequence}", self._resume
         missed = {stream: span.trimmed - resume.count(stream) for stream, span in spans.items()}
-        return [Gap(stream, after, spans[stream].first, count) for stream, count in missed.items() if count > 0]
+        gaps = [Gap(stream, after, spans[stream].first, count) for stream, count in missed.items() if count > 0]
+        vanished = resume.counts.keys() - {tag(stream) for stream in spans}
+        return [*gaps, *(Gap("", after, START, None) for _ in vanished)]
 
     def _gap(self, stream: str, span: Span) -> Gap:
         assert self._cursors is not None

@@ -50,12 +50,14 @@ class Seen(Struct, frozen=True):
     """Position in its entry."""
     last: bool = True
     """Whether it is the entry's last."""
+    told: int = 0
+    """When it says that it happened, but not before what stands before it in its stream and millisecond."""
 
     @property
     def place(self) -> Place:
         """Where it stands in the whole log."""
         ms, sequence = order(self.entry)
-        return Place(ms, min(max(_told_time(self), 0), TOLD_MOST), sequence, self.n, self.stream)
+        return Place(ms, self.told, sequence, self.n, self.stream)
 
 
 class Pause(Struct, frozen=True):
@@ -114,12 +116,16 @@ class Reading:
 
     async def _read_on(self, reader: Reader) -> AsyncGenerator[Seen | Gap | Pause]:
         while True:
-            for gap in self._positions.look(await self._bus.spans(await self._bus.streams())):
-                yield gap
+            gaps = self._positions.look(await self._bus.spans(await self._bus.streams()))
             wanted = {stream: at for stream, at in self._positions.at.items() if stream not in self._merge.ahead}
             # What waits for its millisecond to be over needs no new entry to be given out.
             block = BLOCK_MS if self._follow and not self._merge.waiting else 0
             entries = await reader.read(wanted, count=self._page, block_ms=block) if wanted else []
+            whole = self._positions.is_whole(await self._bus.spans(sorted({entry.stream for entry in entries})))
+            for gap in gaps:
+                yield gap
+            if not whole:
+                continue
             self._positions.take(entries)
             ready = self._merge.add(entries)
             end = not self._follow and self._positions.at_end()
@@ -135,12 +141,19 @@ class Reading:
             await asyncio.sleep(GATHER_S if self._follow and len(entries) < self._page else SETTLE_S)
 
     def _in_order(self, entries: Sequence[Entry]) -> list[Seen]:
-        events = sorted((seen for entry in entries for seen in _events(entry)), key=lambda seen: seen.place)
+        """Their events. A stream keeps its own order, whatever times its events tell."""
+        latest: dict[tuple[str, int], int] = {}
+        events: list[Seen] = []
+        for entry in entries:
+            at = entry.stream, order(entry.id)[0]
+            for seen in _events(entry, latest.get(at, 0)):
+                latest[at] = seen.told
+                events.append(seen)
         self._unfinished = Counter(seen.stream for seen in events if seen.last)
-        return events
+        return sorted(events, key=lambda seen: seen.place)
 
 
-def _events(entry: Entry) -> list[Seen]:
+def _events(entry: Entry, told: int) -> list[Seen]:
     if is_from(entry.raw, COPIES):
         return []
     try:
@@ -149,11 +162,15 @@ def _events(entry: Entry) -> list[Seen]:
         log.warning("entry_without_pack", stream=entry.stream, entry=entry.id, error=str(error))
         return []
     taken, last = order(entry.id)[0] * 1000, len(pack.events) - 1
-    return [Seen(taken, entry.stream, entry.id, pack.src, event, n, n == last) for n, event in enumerate(pack.events)]
+    found = []
+    for n, event in enumerate(pack.events):
+        told = max(told, min(_told_time(event, taken), TOLD_MOST))
+        found.append(Seen(taken, entry.stream, entry.id, pack.src, event, n, n == last, told))
+    return found
 
 
-def _told_time(seen: Seen) -> int:
+def _told_time(event: AnyEvent, taken: int) -> int:
     try:
-        return int(seen.event.time or seen.time)
+        return int(event.time or taken)
     except (TypeError, ValueError):  # an unknown type may have anything there
-        return seen.time
+        return taken

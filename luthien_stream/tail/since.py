@@ -8,7 +8,7 @@ from datetime import datetime
 
 from luthien_stream.errors import ConfigError
 
-SPAN = re.compile(r"(\d+)\s*([smhd])")
+SPAN = re.compile(r"(\d{1,9})\s*([smhd])", re.ASCII)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -63,16 +63,20 @@ def asked_for(
 
 
 class Selection:
-    """Decides about one event after the other, with what it has seen of their calls."""
+    """Decides about one event after the other, with what it has seen of their calls.
 
-    def __init__(self, wanted: Wanted) -> None:
+    `facts`: learn all that is seen of calls, also where the question does not need it.
+    """
+
+    def __init__(self, wanted: Wanted, *, facts: bool = True) -> None:
         self._wanted, self._question = wanted, wanted.question
+        self._learns = facts or wanted.needs_request
         self._knowledge = Knowledge()
         self._told: OrderedDict[str, None] = OrderedDict()
 
     def learn(self, event: AnyEvent) -> Facts:
         """Take note of an event, shown or not."""
-        return self._knowledge.learn(event)
+        return self._knowledge.learn(event) if self._learns else Facts(call=event.call, type=(type_of(event),))
 
     def takes(self, event: AnyEvent, facts: Facts) -> bool | None:
         """Whether to show an event; None, once a call, if that hangs on the beginning of a call that was not seen."""

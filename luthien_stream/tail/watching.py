@@ -43,11 +43,12 @@ class Watching:
         resume: Resume | None = None,
         follow: bool = True,
         page: int = PAGE,
+        facts: bool = True,
     ) -> None:
         past = since is not None or resume is not None or wanted.needs_request
         self._reading = Reading(bus, past=past, resume=resume, follow=follow, page=page)
         self._since, self._resume = since, resume
-        self._selection = Selection(wanted)
+        self._selection = Selection(wanted, facts=facts)
         self._begun = False
 
     async def events(self) -> AsyncGenerator[Shown | Gap | Undecided | Pause]:

@@ -21,6 +21,7 @@ from tests.wait import wait_until
 
 A, B, C = "ls:{a}:inbox", "ls:{b}:inbox", "ls:{c-1}:inbox"
 HOUR_MS = 3_600_000
+PLACE = "1795698412702-1795698412691561-000000-0000-ls:{a}:inbox"
 
 
 class Log:
@@ -139,7 +140,7 @@ async def test_a_slow_watch_is_told_what_it_has_missed(bus: Bus) -> None:
     while 39 not in watch.seen:
         await watch.look()
     assert watch.seen == sorted(watch.seen)
-    assert sum(gap.entries for gap in watch.gaps) == 40 - len(watch.seen)
+    assert sum(gap.entries or 0 for gap in watch.gaps) == 40 - len(watch.seen)
     assert held == [0]
     assert 0 < len(watch.gaps) <= 2
     await watch.end()
@@ -159,6 +160,22 @@ async def test_a_stream_trimmed_to_nothing_leaves_a_gap(bus: Bus) -> None:
     await log.write(A, 1)
     assert await watch.see(1) == [4]
     await watch.end()
+
+
+async def test_a_vanished_stream_leaves_a_gap_without_a_number(bus: Bus) -> None:
+    """Whoever was away cannot be told how much it had."""
+    log = Log(bus)
+    await log.write(A, 2)
+    await log.write(B, 1)
+    first = Watcher(bus, since=0)
+    await first.see(3)
+    await first.end()
+    await bus.forget_stream(B)
+    again = Watcher(bus, mark=first.marks[-1])
+    while not again.gaps:
+        await again.look()
+    assert [(gap.stream, gap.entries) for gap in again.gaps] == [("", None)]
+    await again.end()
 
 
 async def test_from_now_on_is_from_now_on(bus: Bus) -> None:
@@ -184,7 +201,9 @@ async def test_a_filter_says_of_which_calls_it_cannot_tell(bus: Bus) -> None:
     await watch.end()
 
 
-@pytest.mark.parametrize("text", ["", "x", "1-2-3", "1-2-3-x-s~", "1-2-3-4-s~zz", "0001764-1-1-1-s~abcdefg"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1-2-3", "1-2-3-4-s~", PLACE, f"{PLACE}~zz", f"{PLACE}~abcdef-5", f"{PLACE}~abcdefg"]
+)
 def test_what_is_no_mark_is_refused(text: str) -> None:
     """With the text."""
     with pytest.raises(BadMark, match="no id of an event"):

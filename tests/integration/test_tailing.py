@@ -167,6 +167,8 @@ def again_after(mark: str) -> str:
         ({"filter": "~z x"}, "~z"),
         ({"filter": "~b secret"}, "recorded calls only"),
         ({"since": "yesterday"}, "is no time: write 10m"),
+        ({"since": "9" * 400 + "d"}, "is no time"),
+        ({"filter": "!" * 3000 + "~m x"}, "more parentheses or !"),
         ({"last_event_id": "17"}, "no id of an event"),
         ({"model_name": "x"}, "'model_name' is no parameter of this stream: view, filter"),
     ],
@@ -176,6 +178,14 @@ async def test_what_cannot_be_understood_is_refused_by_name(api: Api, query: dic
     status, error = await api.refusal(**query)
     assert status == 400
     assert said in error
+
+
+async def test_an_event_from_no_calendar_breaks_no_stream(api: Api) -> None:
+    """A stage that writes nanoseconds: the event comes without its time."""
+    async with api.tail(since="1h") as stream:
+        await api.write(ChunkReceived(call="c", n=1, time=10**18, frame=b""), ChunkReceived(call="c", n=2, frame=b""))
+        first, second = (await stream.next())[1], (await stream.next())[1]
+        assert ("time" in first, first["sequence"][-1], second["sequence"][-1]) == (False, "1", "2")
 
 
 async def test_subscribers_are_counted_and_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from itertools import count
 
 import pytest
 
 from luthien_stream.bus.memory import MemoryBus
+from luthien_stream.bus.port import Span
 from luthien_stream.events.log import ChunkReceived
 from luthien_stream.events.pack import encode
 from luthien_stream.tail.positions import Gap
@@ -129,3 +130,52 @@ async def test_within_a_millisecond_the_times_of_events_decide() -> None:
         await bus.append(stream, encode(src, [ChunkReceived(call="c", n=n, time=1_790_000_000_000_000 + n, frame=b"")]))
     assert await numbers(bus) == [1, 2, 3]
     await bus.close()
+
+
+async def test_what_is_trimmed_between_looking_and_reading_is_counted() -> None:
+    """However unlucky the moment: what was read and what was missed are all there is."""
+
+    class Unlucky(MemoryBus):
+        """Trims right after each of the first looks."""
+
+        def __init__(self) -> None:
+            super().__init__(clock=lambda: next(milliseconds) * 1000)
+            self.cuts = [20, 40]
+
+        async def spans(self, streams: Sequence[str]) -> dict[str, Span]:
+            found = await super().spans(streams)
+            if self.cuts and "a" in streams:
+                await self.trim_stream("a", ids[self.cuts.pop(0)], max_age_ms=3_600_000)
+            return found
+
+    milliseconds = count(1_790_000_000_000)
+    bus, ids = Unlucky(), list[str]()
+    await bus.register_stream("a", recorded=False)
+    for n in range(60):
+        ids.append(await bus.append("a", encode("edge:e1", [ChunkReceived(call="c", n=n, frame=b"")])))
+    follower = Follower(bus, past=True)
+    await follower.saw(*range(40, 60))
+    assert sum(gap.entries or 0 for gap in follower.gaps) == 40
+    assert follower.gaps[-1].before == ids[40]
+    await follower.end()
+    await bus.close()
+
+
+async def test_a_stream_keeps_its_order_whatever_times_its_events_tell() -> None:
+    """A clock that is set back, or an event without a time, moves nothing before what was written before it."""
+    now = 1_790_000_000_000_000
+    bus = MemoryBus(clock=lambda: now)
+    await bus.register_stream("a", recorded=True)
+    for ordinals in ((1, 2), (3,)):
+        events = [ChunkReceived(call="c", n=n, time=now - n if n < 3 else 0, frame=b"") for n in ordinals]
+        await bus.append("a", encode("edge:e1", events))
+    assert await numbers(bus) == [1, 2, 3]
+    await bus.close()
+
+
+async def test_an_entry_with_text_that_is_no_text_is_passed_over(bus: MemoryBus) -> None:
+    """A stage in another language may write anything."""
+    raw = encode("edge:e1", [ChunkReceived(call="broken", n=1, frame=b"x")]).replace(b"broken", b"brok\xff\xfe")
+    await bus.append("a", raw)
+    await append(bus, "a", 2)
+    assert await numbers(bus) == [2]
