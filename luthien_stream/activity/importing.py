@@ -16,18 +16,11 @@ from luthien_stream.events.pack import Pack
 from luthien_stream.record.lanes import Record, StoredChunk
 
 
-async def write_record(store: Store, record: Record) -> bool:
-    """Write one call, unless it is there; then return False: a copy without secrets must not mix with its original.
-
-    Raises `StoreUnavailable`, `StoreRefused`.
-    """
-    return bool(await write_records(store, [record]))
-
-
 async def write_records(store: Store, records: Sequence[Record]) -> list[Record]:
     """Write those of these calls that are not there, all or none of them; return which these were.
 
-    Raises `StoreUnavailable`, `StoreRefused`.
+    One that is there stays as it is: a copy without secrets must not mix with its original. Raises `StoreUnavailable`,
+    `StoreRefused`.
     """
     given = {record.call_id: record for record in reversed(records)}
     known = {row["call_id"] for row in await store.fetch("known_calls", sorted(given))}

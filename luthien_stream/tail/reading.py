@@ -77,6 +77,8 @@ class Reading:
     ) -> None:
         self._bus, self._follow, self._page = bus, follow, page
         self._positions, self._merge = Positions(past=past, resume=resume), Merge(page)
+        self._gaps: list[Gap] = []
+        """Found and not yet told: an outage may come between."""
         self._last: Seen | None = None
         self._unfinished: Counter[str] = Counter()
 
@@ -116,14 +118,14 @@ class Reading:
 
     async def _read_on(self, reader: Reader) -> AsyncGenerator[Seen | Gap | Pause]:
         while True:
-            gaps = self._positions.look(await self._bus.spans(await self._bus.streams()))
+            self._gaps += self._positions.look(await self._bus.spans(await self._bus.streams()))
             wanted = {stream: at for stream, at in self._positions.at.items() if stream not in self._merge.ahead}
             # What waits for its millisecond to be over needs no new entry to be given out.
             block = BLOCK_MS if self._follow and not self._merge.waiting else 0
             entries = await reader.read(wanted, count=self._page, block_ms=block) if wanted else []
             whole = self._positions.is_whole(await self._bus.spans(sorted({entry.stream for entry in entries})))
-            for gap in gaps:
-                yield gap
+            while self._gaps:
+                yield self._gaps.pop(0)
             if not whole:
                 continue
             self._positions.take(entries)

@@ -15,7 +15,7 @@ from luthien_stream.activity.days import day_of
 from luthien_stream.activity.find import Selection, find_calls
 from luthien_stream.activity.forgetting import Retention, about, calls_of, forget
 from luthien_stream.activity.heads import HeadsFile
-from luthien_stream.activity.importing import write_record
+from luthien_stream.activity.importing import write_records
 from luthien_stream.activity.indexing import Indexing
 from luthien_stream.activity.labels import list_labels, put_label
 from luthien_stream.activity.read import list_calls, record_of, summaries_of
@@ -51,7 +51,7 @@ async def store(server: EmbeddedPostgres) -> AsyncIterator[Store]:
     async with open_store(server.dsn) as made:
         index = Indexing(made, asyncio.Event())
         for record in sessions():
-            assert await write_record(made, record)
+            assert await write_records(made, [record])
             await index.index(record)
         yield made
 
@@ -72,7 +72,7 @@ async def left(store: Store, table: str) -> int:
 async def test_what_is_written_is_read_and_written_once(store: Store) -> None:
     """With requests, by their pieces."""
     for record in sessions():
-        assert not await write_record(store, record)
+        assert not await write_records(store, [record])
         found = await record_of(store, record.call_id)
         assert (found.bodies, found.chunks) == (record.bodies, record.chunks)
 
@@ -130,7 +130,7 @@ async def test_a_day_is_dropped_with_what_only_it_said(store: Store, tmp_path: P
     assert await left(store, "calls") == 2
     assert await left(store, "bodies") == 2
     assert '"note":"dropped"' in next((tmp_path / "heads").glob("*.jsonl")).read_text()
-    assert await write_record(store, replace(first))
+    assert await write_records(store, [replace(first)])
     assert await left(store, "calls") == 3
 
 
@@ -167,7 +167,7 @@ async def test_a_day_that_another_recorder_dropped_is_made_again(store: Store, s
     async with store.transaction() as connection:
         await connection.execute("UPDATE calls SET edge = 'e1'")
         await connection.execute("SELECT drop_day($1)", day)
-    assert await write_record(store, first)
+    assert await write_records(store, [first])
     (row,) = await store.select("SELECT count(*) AS rows FROM calls_other")
     assert row["rows"] == 0
 

@@ -11,8 +11,10 @@ import pytest
 
 from luthien_stream.bus.memory import MemoryBus
 from luthien_stream.bus.port import Span
+from luthien_stream.errors import BusUnavailable
 from luthien_stream.events.log import ChunkReceived
 from luthien_stream.events.pack import encode
+from luthien_stream.tail import reading
 from luthien_stream.tail.positions import Gap
 from luthien_stream.tail.reading import Reading, Seen
 from tests.wait import wait_until
@@ -157,6 +159,39 @@ async def test_what_is_trimmed_between_looking_and_reading_is_counted() -> None:
     await follower.saw(*range(40, 60))
     assert sum(gap.entries or 0 for gap in follower.gaps) == 40
     assert follower.gaps[-1].before == ids[40]
+    await follower.end()
+    await bus.close()
+
+
+async def test_a_gap_that_was_found_before_an_outage_is_told_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log stops to answer between the look that found it and the reading."""
+
+    class Failing(MemoryBus):
+        """Answers no look at a stream that has just been read, once, after a gap was found."""
+
+        def __init__(self) -> None:
+            super().__init__(clock=lambda: next(milliseconds) * 1000)
+            self.looks = 0
+
+        async def spans(self, streams: Sequence[str]) -> dict[str, Span]:
+            self.looks += 1
+            if self.looks == 4:
+                raise BusUnavailable("away")
+            found = await super().spans(streams)
+            if self.looks == 1:
+                await self.trim_stream("a", ids[2], max_age_ms=3_600_000)
+            return found
+
+    monkeypatch.setattr(reading, "RETRY_S", 0.01)
+    milliseconds = count(1_790_000_000_000)
+    bus, ids = Failing(), list[str]()
+    await bus.register_stream("a", recorded=False)
+    for n in range(4):
+        ids.append(await bus.append("a", encode("edge:e1", [ChunkReceived(call="c", n=n, frame=b"")])))
+    follower = Follower(bus, past=True)
+    await follower.saw(2, 3)
+    assert [gap.entries for gap in follower.gaps] == [2]
+    assert bus.looks > 4
     await follower.end()
     await bus.close()
 
